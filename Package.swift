@@ -1,0 +1,99 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+  .treatAllWarnings(as: .error),
+  // Glibc hides setns, unshare, statx and their kin without it; the same for every module that shares them.
+  .unsafeFlags(["-Xcc", "-D_GNU_SOURCE"]),
+]
+
+func runtime(_ name: String) -> Target.Dependency { .product(name: name, package: "runtime") }
+
+let package = Package(
+  name: "apus",
+  products: [
+    .executable(name: "apus", targets: ["apus"]),
+    .executable(name: "apusd", targets: ["apusd"]),
+  ],
+  dependencies: [
+    .package(path: "runtime"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CISAL", path: "Sources/CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+    .systemLibrary(
+      name: "CZstd", path: "Sources/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "ImageSpec", dependencies: [runtime("Errors")], swiftSettings: settings),
+    .target(
+      name: "Layers",
+      dependencies: [
+        "CISAL", "CZstd", "ImageSpec", runtime("Errors"), runtime("Linux"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ], swiftSettings: settings),
+    .target(
+      name: "Registry",
+      dependencies: [
+        "ImageSpec", runtime("Errors"),
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ], swiftSettings: settings),
+    .target(
+      name: "Engine",
+      dependencies: [
+        "ImageSpec", "Layers", "Registry",
+        runtime("Errors"), runtime("Linux"), runtime("RuntimeSpec"), runtime("SandboxProtocol"),
+        .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ], swiftSettings: settings),
+    .target(name: "DockerTypes", swiftSettings: settings),
+    .target(
+      name: "DockerAPI",
+      dependencies: [
+        "DockerTypes", "Engine", "ImageSpec", runtime("Errors"), runtime("Linux"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: settings),
+    .executableTarget(
+      name: "apusd",
+      dependencies: [
+        "Engine", "DockerAPI", runtime("Errors"), runtime("Linux"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: settings),
+    .executableTarget(
+      name: "apus",
+      dependencies: [
+        "DockerTypes", runtime("Errors"), runtime("Linux"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ], swiftSettings: settings),
+    .testTarget(name: "ImageSpecTests", dependencies: ["ImageSpec", runtime("Errors")], swiftSettings: settings),
+    .testTarget(name: "LayersTests", dependencies: ["Layers", "ImageSpec", runtime("Errors")], swiftSettings: settings),
+    .testTarget(name: "RegistryTests", dependencies: ["Registry", "ImageSpec", runtime("Errors")], swiftSettings: settings),
+    .testTarget(
+      name: "EngineTests", dependencies: ["Engine", "Layers", "ImageSpec", runtime("Errors"), runtime("RuntimeSpec")],
+      swiftSettings: settings),
+    .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "DockerTypes", "Engine"], swiftSettings: settings),
+    .testTarget(name: "apusTests", dependencies: ["apus", "DockerTypes"], swiftSettings: settings),
+  ],
+  swiftLanguageModes: [.v6]
+)
