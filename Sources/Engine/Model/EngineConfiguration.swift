@@ -1,0 +1,17 @@
+/// Where one daemon keeps what. Several daemons with different roots coexist on one host.
+public struct EngineConfiguration: Sendable {
+  /// State that survives a reboot: database, blobs, layers, writable layers, volumes.
+  public var root: String
+  /// State that does not: sockets, layer mounts, generated files.
+  public var runDirectory: String
+  /// The `apus-runtime` executable.
+  public var runtimePath: String
+  /// Parent of every instance's cgroup, relative to each hierarchy's root.
+  public var cgroupParent: String
+  public init(root: String, runDirectory: String, runtimePath: String, cgroupParent: String = "apus") {
+    self.root = root
+    self.runDirectory = runDirectory
+    self.runtimePath = runtimePath
+    self.cgroupParent = cgroupParent
+  }
+}
