@@ -182,7 +182,7 @@ public struct JSONReader {
     switch peek() {
     case UInt8(ascii: "{"): try object { (_, _) throws(JSONError) in false }
     case UInt8(ascii: "["): try array { (reader) throws(JSONError) in try reader.skip() }
-    case UInt8(ascii: "\""): _ = try scanString()
+    case UInt8(ascii: "\""): _ = try string()
     case UInt8(ascii: "t"): try literal("true")
     case UInt8(ascii: "f"): try literal("false")
     case UInt8(ascii: "n"): try literal("null")
