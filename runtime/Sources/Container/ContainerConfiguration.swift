@@ -1,0 +1,80 @@
+import RuntimeSpec
+
+/// What a container's root is made of: an overlay, mounted in the container's own mount namespace.
+public struct RootFilesystem: Sendable, Equatable {
+  /// Directories of the host, the top layer first.
+  public var lower: [String]
+  /// Where changes go; without it and ``work`` the root is read-only.
+  public var upper: String?
+  /// overlayfs's scratch directory, on the file system of ``upper``.
+  public var work: String?
+
+  public init(lower: [String], upper: String? = nil, work: String? = nil) {
+    self.lower = lower
+    self.upper = upper
+    self.work = work
+  }
+}
+
+/// Where a process in a container reads and writes.
+public enum ProcessStreams: Sendable, Equatable {
+  /// Descriptors of the caller, who keeps them; they become 0, 1 and 2.
+  case descriptors(input: Int32, output: Int32, error: Int32)
+  /// A new terminal from the container's own devpts; 0 rows or columns leave the size unset.
+  case terminal(rows: UInt16, columns: UInt16)
+}
+
+/// Everything ``Container/create(_:)`` needs.
+public struct ContainerConfiguration: Sendable {
+  public var id: String
+  public var spec: Spec
+  /// Nil: `spec.root.path`, a directory of the host.
+  public var root: RootFilesystem?
+  /// `name|uid[:group|gid]`, looked up in the root's own passwd and group. Nil: `spec.process.user` as it is.
+  public var user: String?
+  /// Further groups by name or number, looked up likewise.
+  public var additionalGroups: [String]
+  /// Make a missing working directory.
+  public var createWorkingDirectory: Bool
+  /// Run the program below a PID 1 that reaps orphans and forwards signals.
+  public var useInit: Bool
+  public var streams: ProcessStreams
+  /// Where compiled seccomp programs are kept; nil: compile each time.
+  public var seccompCacheDirectory: String?
+  /// Whether the kernel kills the container when the calling process ends. For a caller that is its shim.
+  public var endsWithCaller: Bool
+
+  public init(
+    id: String, spec: Spec, root: RootFilesystem? = nil, user: String? = nil, additionalGroups: [String] = [],
+    createWorkingDirectory: Bool = false, useInit: Bool = false, streams: ProcessStreams,
+    seccompCacheDirectory: String? = nil, endsWithCaller: Bool = false
+  ) {
+    self.id = id
+    self.spec = spec
+    self.root = root
+    self.user = user
+    self.additionalGroups = additionalGroups
+    self.createWorkingDirectory = createWorkingDirectory
+    self.useInit = useInit
+    self.streams = streams
+    self.seccompCacheDirectory = seccompCacheDirectory
+    self.endsWithCaller = endsWithCaller
+  }
+}
+
+/// Everything ``Container/exec(_:)`` needs.
+public struct ExecConfiguration: Sendable {
+  /// `terminal` and `consoleSize` are ignored: ``streams`` decides.
+  public var process: ProcessSpec
+  /// As in ``ContainerConfiguration/user``.
+  public var user: String?
+  public var additionalGroups: [String]
+  public var streams: ProcessStreams
+
+  public init(process: ProcessSpec, user: String? = nil, additionalGroups: [String] = [], streams: ProcessStreams) {
+    self.process = process
+    self.user = user
+    self.additionalGroups = additionalGroups
+    self.streams = streams
+  }
+}
