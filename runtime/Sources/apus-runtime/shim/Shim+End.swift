@@ -1,0 +1,70 @@
+import Container
+import Errors
+import Glibc
+import Linux
+import SandboxProtocol
+
+extension Shim {
+  /// How long to wait for processes that were killed, and for pipes that something outside the container holds open.
+  private static let endGrace: Int64 = 5000
+  /// How long a client may take to fetch the last output.
+  private static let flushGrace: Int64 = 30_000
+
+  /// The first process is dead: whatever is left of the container dies too.
+  func beginEnd(_ code: Int32) {
+    phase = .ending
+    exitCode = code
+    checkOOM()
+    kill()
+    // A terminal or a pipe is at its end only once the last process that had it is gone.
+    streams?.drain(regardless: true)
+    streams?.onEnd = { [unowned self] in endIfDone() }
+    _ = loop.after(Self.endGrace) { [unowned self] in if phase == .ending { end() } }
+  }
+
+  func endIfDone() {
+    guard phase == .ending, streams?.isDone ?? true, execs.values.allSatisfy({ $0.exitCode != nil }) else { return }
+    end()
+  }
+
+  /// Cleans up, then writes the exit code, then tells.
+  private func end() {
+    phase = .ended
+    streams?.end()
+    log?.finish()
+    removeCgroup(attempts: 50)
+    let record = ExitRecord(
+      exitCode: exitCode, oomKilled: oomKilled, finishedAt: JSONLogEncoding.now, error: failure)
+    try? Files.writeAtomically(record.json(), to: exitPath, mode: 0o600)
+    listener?.close()
+    listener = nil
+    for exec in Array(execs.values) { conclude(exec) }
+    for attachment in streams?.attachments ?? [] {
+      attachment.connection.send(Frame(.end, tag: attachment.tag))
+    }
+    publish(Frame(.exited, record))
+    leave()
+  }
+
+  /// Ends once everything has been sent.
+  func leave() {
+    phase = .ended
+    _ = loop.after(Self.flushGrace) { [unowned self] in loop.stop() }
+    stopIfFlushed()
+  }
+
+  /// A killed process needs a moment to leave its cgroup.
+  private func removeCgroup(attempts: Int) {
+    for attempt in 0..<attempts {
+      do throws(ApusError) {
+        try container?.removeCgroup()
+        return
+      } catch {
+        if attempt == 0 { kill() }
+        while Processes.reap() != nil {}
+        usleep(attempt < 10 ? 1000 : 20_000)
+      }
+    }
+    // The next daemon finds what is left and removes it.
+  }
+}

@@ -1,0 +1,80 @@
+import Container
+import Errors
+import Glibc
+import Linux
+
+/// The streams of a process that is about to be made: its ends, which are closed with this object, and ours.
+final class StreamEnds {
+  /// What the process gets.
+  let theirs: ProcessStreams
+
+  private var childEnds: [Int32] = []
+  private var input: Int32 = -1
+  private var output: Int32 = -1
+  private var error: Int32 = -1
+
+  /// Streams that nobody wants are the null device.
+  /// - Parameter terminal: the size of a terminal, which then is all three streams; the container makes it.
+  init(terminal: (rows: UInt16, columns: UInt16)?, input: Bool, output: Bool, error: Bool) throws(ApusError) {
+    if let terminal {
+      theirs = .terminal(rows: terminal.rows, columns: terminal.columns)
+      return
+    }
+    var made: [(child: Int32, ours: Int32)] = []
+    do throws(ApusError) {
+      for (isWanted, isInput) in [(input, true), (output, false), (error, false)] {
+        made.append(try Self.make(isWanted: isWanted, isInput: isInput))
+      }
+    } catch {
+      for ends in made {
+        close(ends.child)
+        close(ends.ours)
+      }
+      throw error
+    }
+    theirs = .descriptors(input: made[0].child, output: made[1].child, error: made[2].child)
+    childEnds = made.map(\.child)
+    self.input = made[0].ours
+    self.output = made[1].ours
+    self.error = made[2].ours
+  }
+
+  deinit {
+    for descriptor in childEnds + [input, output, error] where descriptor >= 0 { close(descriptor) }
+  }
+
+  /// Our ends, once the process exists; `terminal` is what the container made.
+  func hub(
+    terminal: consuming OwnedDescriptor?, input wantsInput: Bool, closesInput: Bool, log: JSONLog?, loop: EventLoop
+  ) throws(ApusError) -> StreamHub {
+    let hub = StreamHub(closesInput: closesInput, log: log, loop: loop)
+    if let terminal {
+      // Two descriptors, because one of them waits to read and the other to write.
+      if wantsInput { hub.setInput(try terminal.duplicate()) }
+      hub.setTerminal(terminal)
+      return hub
+    }
+    if let descriptor = take(&input) { hub.setInput(descriptor) }
+    if let descriptor = take(&output) { hub.addOutput(descriptor, .stdout) }
+    if let descriptor = take(&error) { hub.addOutput(descriptor, .stderr) }
+    return hub
+  }
+
+  private func take(_ descriptor: inout Int32) -> OwnedDescriptor? {
+    guard descriptor >= 0 else { return nil }
+    defer { descriptor = -1 }
+    return OwnedDescriptor(owning: descriptor)
+  }
+
+  private static func make(isWanted: Bool, isInput: Bool) throws(ApusError) -> (child: Int32, ours: Int32) {
+    guard isWanted else {
+      return (try Files.open("/dev/null", flags: isInput ? O_RDONLY : O_WRONLY).release(), -1)
+    }
+    var ends: (Int32, Int32) = (-1, -1)
+    let result = withUnsafeMutableBytes(of: &ends) { bytes in
+      bytes.withMemoryRebound(to: Int32.self) { pipe2($0.baseAddress, O_CLOEXEC) }
+    }
+    try check(result, "cannot make a pipe")
+    return isInput ? (ends.0, ends.1) : (ends.1, ends.0)
+  }
+}
