@@ -78,16 +78,21 @@ public final class BlobWriter: @unchecked Sendable {
   private let store: ContentStore
   private let temporary: String
   private var file: FileWriter
-  private var hasher: ContentHasher
+  /// nil: somebody else hashes.
+  private var hasher: ContentHasher?
   private var done = false
 
   /// - Parameter algorithm: of the digest that names the blob.
-  public init(store: ContentStore, algorithm: Digest.Algorithm = .sha256) throws(ApusError) {
+  public convenience init(store: ContentStore, algorithm: Digest.Algorithm = .sha256) throws(ApusError) {
+    try self.init(store: store, hashing: algorithm)
+  }
+
+  init(store: ContentStore, hashing algorithm: Digest.Algorithm?) throws(ApusError) {
     self.store = store
     temporary = TemporaryName.next(in: "\(store.root)/ingest")
     file = FileWriter(
       try Files.open(temporary, flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600), name: temporary)
-    hasher = ContentHasher(algorithm)
+    hasher = algorithm.map { ContentHasher($0) }
   }
 
   deinit { abort() }
@@ -96,7 +101,7 @@ public final class BlobWriter: @unchecked Sendable {
   public var size: Int64 { file.position }
 
   public func write(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
-    hasher.update(bytes)
+    hasher?.update(bytes)
     try file.append(bytes)
   }
 
@@ -109,14 +114,19 @@ public final class BlobWriter: @unchecked Sendable {
       throw ApusError(
         .invalidArgument, "content \(expected?.description ?? "") has \(file.position) bytes, expected \(size)")
     }
-    let digest = try hasher.finish()
+    guard let digest = try hasher?.finish() else { throw ApusError(.internal, "content without a hash") }
     if let expected, digest != expected {
       throw ApusError(.invalidArgument, "content has digest \(digest), expected \(expected)")
     }
+    try commit(as: digest)
+    return (digest, file.position)
+  }
+
+  /// Names content whose digest somebody else has verified.
+  func commit(as digest: Digest) throws(ApusError) {
     try file.flush()
     try check(rename(temporary, store.path(for: digest)), "cannot store content \(digest)")
     done = true
-    return (digest, file.position)
   }
 
   /// Forgets it. Also what happens when the writer is dropped.

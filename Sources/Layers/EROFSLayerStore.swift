@@ -1,47 +1,186 @@
 import Errors
+import Glibc
 import ImageSpec
+import Linux
 import Synchronization
 
 /// Layers as EROFS files, `<root>/<algorithm>/<hex of the diff ID>`, and their mounts on this host, each once:
-/// `<runDirectory>/l/<first digits>`.
+/// `<runDirectory>/l/<first digits>`. Short, because overlayfs gets up to 128 of them in one string on older kernels.
 public final class EROFSLayerStore: Sendable {
   public let content: ContentStore
   public let root: String
+  private let mountDirectory: String
+  private let mounts = Mutex<[Digest: Mounted]>([:])
+
+  private struct Mounted {
+    var path: String
+    var leases: Int
+    var idleSince: ContinuousClock.Instant
+  }
 
   /// - Throws: when the directories cannot be made.
   public init(root: String, runDirectory: String, content: ContentStore) throws(ApusError) {
     self.content = content
     self.root = root
+    mountDirectory = "\(runDirectory)/l"
+    for algorithm in Digest.Algorithm.allCases {
+      try Files.makeDirectories("\(root)/\(algorithm.rawValue)", mode: 0o700)
+    }
+    try Files.makeDirectories(ingestDirectory, mode: 0o700)
+    try Files.makeDirectories(mountDirectory, mode: 0o700)
   }
 
+  var ingestDirectory: String { "\(root)/ingest" }
+
   public func path(for diffID: Digest) -> String { "\(root)/\(diffID.algorithm.rawValue)/\(diffID.hex)" }
+
   public func contains(_ diffID: Digest) -> Bool { size(of: diffID) != nil }
+
   /// Bytes of the EROFS file; nil when there is no such layer.
-  public func size(of diffID: Digest) -> Int64? { nil }
-  public func all() throws(ApusError) -> [Digest] { [] }
+  public func size(of diffID: Digest) -> Int64? {
+    var status = stat()
+    return lstat(path(for: diffID), &status) == 0 ? Int64(status.st_size) : nil
+  }
+
+  public func all() throws(ApusError) -> [Digest] {
+    var result: [Digest] = []
+    for algorithm in Digest.Algorithm.allCases {
+      let directory = try Files.open("\(root)/\(algorithm.rawValue)", flags: O_RDONLY | O_DIRECTORY)
+      for entry in try Files.entries(of: directory.raw) {
+        if let digest = Digest(algorithm: algorithm, hex: entry.name) { result.append(digest) }
+      }
+    }
+    return result
+  }
+
+  /// Removing what is not there is fine.
   /// - Throws: `conflict` while the layer is leased.
-  public func remove(_ diffID: Digest) throws(ApusError) {}
+  public func remove(_ diffID: Digest) throws(ApusError) {
+    try mounts.withLock { (mounts) throws(ApusError) in
+      if let mounted = mounts[diffID] {
+        guard mounted.leases == 0 else {
+          throw ApusError(.conflict, "layer \(diffID) is in use by \(mounted.leases) instances")
+        }
+        try unmount(mounted.path)
+        mounts[diffID] = nil
+      }
+      if unlink(path(for: diffID)) < 0, errno != ENOENT { try check(-1 as Int32, "cannot remove layer \(diffID)") }
+    }
+  }
+
+  // MARK: Mounts
 
   /// Mounts what is not mounted yet.
   /// - Parameter diffIDs: lowest first, as in the image configuration.
   /// - Throws: `notFound` naming a layer that is not in the store; nothing stays leased.
   public func acquire(_ diffIDs: [Digest]) throws(ApusError) -> LayerLease {
-    throw ApusError(.unsupported, "layers cannot be mounted yet")
+    var held: [Digest] = []
+    var paths: [String] = []
+    do {
+      for diffID in diffIDs {
+        paths.append(try mounts.withLock { (mounts) throws(ApusError) in try lease(diffID, &mounts) })
+        held.append(diffID)
+      }
+    } catch {
+      release(held)
+      throw error
+    }
+    return LayerLease(store: self, diffIDs: held, paths: paths.reversed())
+  }
+
+  private func lease(_ diffID: Digest, _ mounts: inout [Digest: Mounted]) throws(ApusError) -> String {
+    if let mounted = mounts[diffID] {
+      mounts[diffID]?.leases += 1
+      return mounted.path
+    }
+    guard contains(diffID) else { throw ApusError(.notFound, "layer \(diffID) is not in the store; pull its image again") }
+    // More digits only where the first ones are those of another mounted layer.
+    var length = 12
+    while mounts.values.contains(where: { $0.path == mountPoint(diffID, length) }) { length += 1 }
+    let path = mountPoint(diffID, length)
+    try Files.makeDirectory(path, mode: 0o700)
+    let mount = try Mounts.erofs(file: self.path(for: diffID), attributes: [.noDevices, .noSetUserID])
+    try Mounts.attach(mount.raw, path)
+    mounts[diffID] = Mounted(path: path, leases: 1, idleSince: .now)
+    return path
+  }
+
+  private func mountPoint(_ diffID: Digest, _ length: Int) -> String { "\(mountDirectory)/\(diffID.hex.prefix(length))" }
+
+  func release(_ diffIDs: [Digest]) {
+    mounts.withLock { mounts in
+      for diffID in diffIDs {
+        mounts[diffID]?.leases -= 1
+        mounts[diffID]?.idleSince = .now
+      }
+    }
+  }
+
+  private func unmount(_ path: String) throws(ApusError) {
+    // Lazily: an overlay has its own hold on the file system, and a reader of ours ends soon.
+    try Mounts.unmount(path, lazily: true)
+    _ = rmdir(path)
   }
 
   /// Unmounts layers that nobody has leased for `grace`. Call it now and then, and with `.zero` at the very end.
-  public func unmountIdle(grace: Duration = .seconds(10)) {}
+  public func unmountIdle(grace: Duration = .seconds(10)) {
+    mounts.withLock { mounts in
+      for (diffID, mounted) in mounts where mounted.leases == 0 && mounted.idleSince.duration(to: .now) >= grace {
+        // One that cannot be unmounted now is tried again the next time.
+        guard (try? unmount(mounted.path)) != nil else { continue }
+        mounts[diffID] = nil
+      }
+    }
+  }
 
   /// At daemon start, before anything else: adopts the mounts an earlier daemon left (they are idle until leased
-  /// again) and removes half-written layers.
-  public func recover() throws(ApusError) {}
+  /// again), unmounts those of layers that are gone, and removes half-written layers.
+  public func recover() throws(ApusError) {
+    let ingest = try Files.open(ingestDirectory, flags: O_RDONLY | O_DIRECTORY)
+    for entry in try Files.entries(of: ingest.raw) { _ = unlinkat(ingest.raw, entry.name, 0) }
+    let layers = try all()
+    // The table shows where the mounts are by their real names.
+    let directory = realpath(mountDirectory, nil).map { path in
+      defer { free(path) }
+      return String(cString: path)
+    }
+    let prefix = (directory ?? mountDirectory) + "/"
+    let found = try Mounts.list().filter { $0.mountPoint.hasPrefix(prefix) }
+    try mounts.withLock { (mounts) throws(ApusError) in
+      for mount in found {
+        let name = mount.mountPoint.dropFirst(prefix.count)
+        let candidates = layers.filter { $0.hex.hasPrefix(name) }
+        if mount.type == "erofs", candidates.count == 1, mounts[candidates[0]] == nil {
+          mounts[candidates[0]] = Mounted(path: "\(mountDirectory)/\(name)", leases: 0, idleSince: .now)
+        } else {
+          try unmount(mount.mountPoint)
+        }
+      }
+    }
+  }
 }
 
 /// Mounted layers, held until released (or dropped).
 public final class LayerLease: Sendable {
   /// Mount points, top first: overlayfs's `lowerdir` order.
   public let paths: [String]
-  init(paths: [String]) { self.paths = paths }
+  private let store: EROFSLayerStore
+  private let held: Mutex<[Digest]>
+
+  init(store: EROFSLayerStore, diffIDs: [Digest], paths: [String]) {
+    self.store = store
+    self.paths = paths
+    held = Mutex(diffIDs)
+  }
+
+  deinit { release() }
+
   /// More than once is fine.
-  public func release() {}
+  public func release() {
+    let diffIDs = held.withLock { held in
+      defer { held = [] }
+      return held
+    }
+    store.release(diffIDs)
+  }
 }

@@ -50,22 +50,46 @@ struct FileWriter: ~Copyable {
     try bytes.withBytes { (buffer) throws(ApusError) in try append(buffer) }
   }
 
-  /// Zeros up to a multiple of `alignment`, a power of two no larger than the buffer.
+  @inline(__always)
+  mutating func append(integer: UInt32) throws(ApusError) {
+    if Self.capacity - filled < 4 { try flush() }
+    buffer.storeBytes(of: integer.littleEndian, toByteOffset: filled, as: UInt32.self)
+    filled += 4
+  }
+
+  /// Zeros up to a multiple of `alignment`, a power of two.
   mutating func pad(to alignment: Int) throws(ApusError) {
-    var count = (alignment - Int(position) & (alignment - 1)) & (alignment - 1)
-    while count > 0 {
-      let room = min(count, Self.capacity - filled)
+    try zeros(-position & Int64(alignment - 1))
+  }
+
+  /// Zeros up to an offset that is not behind the position.
+  mutating func pad(toOffset offset: Int) throws(ApusError) { try zeros(Int64(offset) - position) }
+
+  /// Many zeros are left as a hole.
+  mutating func zeros(_ count: Int64) throws(ApusError) {
+    guard count > 0 else { return }
+    if count >= Int64(Self.capacity) {
+      try flush()
+      base += count
+      // A hole at the very end belongs to the file too.
+      try check(ftruncate(descriptor.raw, off_t(base)), "cannot extend \(name)")
+      return
+    }
+    var left = Int(count)
+    while left > 0 {
+      let room = min(left, Self.capacity - filled)
       memset(buffer + filled, 0, room)
       filled += room
-      count -= room
+      left -= room
       if filled == Self.capacity { try flush() }
     }
   }
 
-  /// Leaves a hole of `count` bytes.
-  mutating func skip(_ count: Int64) throws(ApusError) {
-    try flush()
-    base += count
+  /// Replaces bytes that have been flushed.
+  func overwrite(_ bytes: [UInt8], at offset: Int64) throws(ApusError) {
+    try bytes.withBytes { (buffer) throws(ApusError) in
+      try Self.write(buffer, to: descriptor.raw, at: offset, name: name)
+    }
   }
 
   mutating func flush() throws(ApusError) {
