@@ -5,14 +5,20 @@ import Layers
 import Linux
 import Logging
 import NIOCore
+import Synchronization
 
 /// One engine over one root: instances, images, volumes and events.
 ///
 /// Every area of the API is a property or a method here; what happens to one instance is on ``Instance``.
 public final class Engine: Sendable {
   let services: EngineServices
+  let lock: RootLock
+  let maintenance: Mutex<Task<Void, Never>?> = Mutex(nil)
 
-  init(services: EngineServices) { self.services = services }
+  init(services: EngineServices, lock: RootLock) {
+    self.services = services
+    self.lock = lock
+  }
 
   public var configuration: EngineConfiguration { services.configuration }
   public var images: ImageService { services.images }

@@ -9,12 +9,17 @@ public struct EnginePaths: Sendable {
   }
 
   public var database: String { root + "/apus.db" }
+  public var identity: String { root + "/identity" }
   public var instances: String { root + "/instances" }
   public var content: String { root + "/content" }
   public var layers: String { root + "/layers" }
   public var volumes: String { root + "/volumes" }
+  /// Held locked by the daemon that uses this root.
+  public var lock: String { root + "/lock" }
   /// What was renamed here is deleted in the background, and at the next start.
   public var trash: String { root + "/trash" }
+  /// Compiled system call filters.
+  public var seccompCache: String { runDirectory + "/seccomp" }
   public var runInstances: String { runDirectory + "/instances" }
 
   public func instance(_ id: String) -> InstancePaths { InstancePaths(engine: self, id: id) }

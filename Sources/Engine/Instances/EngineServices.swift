@@ -1,35 +1,58 @@
 import Layers
 import Linux
 import Logging
+import Synchronization
 
 /// What instances need of the rest of the engine; made once, shared by all of them.
 final class EngineServices: Sendable {
   let configuration: EngineConfiguration
+  /// Tells this root from others, for good.
+  let identity: String
   let paths: EnginePaths
   let logger: Logger
   let events: EventBus
   let index: InstanceIndex
+  let database: StateDatabase
+  let store: InstanceStore
   let content: ContentStore
   let layers: EROFSLayerStore
   let images: ImageService
   let volumes: VolumeService
+  let trash: Trash
+  let cgroups: any CgroupDriver
+  let runtime: RuntimeExecutable
+  let reactor: ShimReactor
   /// Threads for system calls that block; the cooperative pool has one thread per CPU and must not.
   let blocking: BlockingPool
+  private let closing = Atomic<Bool>(false)
 
   init(
-    configuration: EngineConfiguration, logger: Logger, events: EventBus, index: InstanceIndex,
-    content: ContentStore, layers: EROFSLayerStore, images: ImageService, volumes: VolumeService,
-    blocking: BlockingPool
+    configuration: EngineConfiguration, identity: String, logger: Logger, events: EventBus, index: InstanceIndex,
+    database: StateDatabase, store: InstanceStore, content: ContentStore, layers: EROFSLayerStore,
+    images: ImageService, volumes: VolumeService, trash: Trash, cgroups: any CgroupDriver,
+    runtime: RuntimeExecutable, reactor: ShimReactor, blocking: BlockingPool
   ) {
     self.configuration = configuration
+    self.identity = identity
     self.paths = EnginePaths(configuration)
     self.logger = logger
     self.events = events
     self.index = index
+    self.database = database
+    self.store = store
     self.content = content
     self.layers = layers
     self.images = images
     self.volumes = volumes
+    self.trash = trash
+    self.cgroups = cgroups
+    self.runtime = runtime
+    self.reactor = reactor
     self.blocking = blocking
   }
+
+  /// The engine is closing: connections that break say nothing about their instances, and nothing is started any more.
+  var isClosing: Bool { closing.load(ordering: .acquiring) }
+
+  func beginClosing() { closing.store(true, ordering: .releasing) }
 }

@@ -1,45 +1,240 @@
 import Errors
+import FoundationEssentials
+import Glibc
+import Linux
+import SandboxProtocol
 
 extension Instance {
+  // MARK: Start
+
   /// Starts the instance; waiting attaches are connected first.
   ///
   /// - Returns: false where it ran already (Docker's 304).
   /// - Throws: an error whose ``Errors/ApusError/exitStatus`` is 127 or 126 where the program is missing or cannot be run.
   @discardableResult
-  public func start() async throws -> Bool { throw ApusError(.unsupported, "start is not built yet") }
-
-  /// Sends the stop signal, waits `timeout` seconds (−1: for ever), then kills. Nothing to do where it does not run.
-  ///
-  /// - Returns: false where it was not running (Docker's 304).
-  @discardableResult
-  public func stop(signal: String? = nil, timeout: Int? = nil) async throws -> Bool {
-    throw ApusError(.unsupported, "stop is not built yet")
+  public func start() async throws -> Bool {
+    try await lifecycle.withLock {
+      switch current.state.status {
+      case .running: return false
+      case .paused:
+        throw ApusError(.conflict, "cannot start a paused container, try unpause instead")
+      case .removing, .dead:
+        throw ApusError(.conflict, "container is marked for removal and cannot be started")
+      case .created, .exited, .restarting: break
+      }
+      cancelRestart()
+      backoff.reset()
+      current.state.restartCount = 0
+      current.state.stoppedByUser = false
+      try await bringUp()
+      return true
+    }
   }
 
-  public func restart(signal: String? = nil, timeout: Int? = nil) async throws {
-    throw ApusError(.unsupported, "restart is not built yet")
+  /// Starts, with the lock held and no sandbox there. On failure everything is undone and the reason is in the record.
+  func bringUp() async throws {
+    generation += 1
+    let run = generation
+    // With nobody to connect first, the start is on its way before the shim is even up.
+    let startAtOnce = waitingSessions.isEmpty
+    let record = current
+    do {
+      let peers = try await joinedPeers()
+      let launch = try await services.blocking.run { [services] in
+        try Launch.begin(record, peers: peers, services: services, startAtOnce: startAtOnce) { [weak self] event in
+          self?.hear(event, run: run)
+        }
+      }
+      do {
+        try await complete(launch)
+      } catch {
+        launch.connection.close()
+        launch.lease.release()
+        ShimReaper.reap(launch.shimPID, startTime: launch.shimStartTime, child: true, logger: logger)
+        throw error
+      }
+    } catch {
+      await failedStart(error)
+      throw error
+    }
   }
 
-  /// Sends a signal by name or number; `KILL` also waits for the end.
-  public func kill(signal: String = "KILL") async throws { throw ApusError(.unsupported, "kill is not built yet") }
-
-  public func pause() async throws { throw ApusError(.unsupported, "pause is not built yet") }
-
-  public func resume() async throws { throw ApusError(.unsupported, "unpause is not built yet") }
-
-  public func rename(to name: String) async throws { throw ApusError(.unsupported, "rename is not built yet") }
-
-  /// Changes limits and the restart policy, of a running instance too.
-  ///
-  /// - Returns: warnings.
-  public func update(_ update: InstanceUpdate) async throws -> [String] {
-    throw ApusError(.unsupported, "update is not built yet")
+  /// The instances whose namespaces this one joins, by the text that names them.
+  private func joinedPeers() async throws -> [String: SandboxContext.Peer] {
+    var peers: [String: SandboxContext.Peer] = [:]
+    for text in current.configuration.joinedInstances {
+      let peer = try services.index.resolve(text)
+      guard peer.id != id else {
+        throw ApusError(.invalidArgument, "cannot join own namespaces: container \(id) names itself")
+      }
+      let record = await peer.record
+      peers[text] = SandboxContext.Peer(
+        id: peer.id, pid: record.state.pid, paths: peer.paths, configuration: record.configuration)
+    }
+    return peers
   }
 
-  /// Removes the instance, its writable layer and log; with `volumes`, its anonymous volumes too.
-  public func remove(force: Bool = false, volumes: Bool = false) async throws {
-    throw ApusError(.unsupported, "remove is not built yet")
+  private func complete(_ launch: Launch) async throws {
+    let created = try await launch.connection.answer(launch.created)
+    let process = try ProcessStarted(json: created, subject: "The shim's answer")
+    for session in takeWaitingSessions() { await connect(session) }
+    let started = try launch.started ?? launch.connection.post(.start)
+    _ = try await launch.connection.answer(started)
+    _ = try await launch.connection.answer(launch.subscribed)
+
+    sandbox = RunningSandbox(
+      connection: launch.connection, lease: launch.lease, shimPID: launch.shimPID,
+      shimStartTime: launch.shimStartTime, isChild: true)
+    stopRequested = false
+    current.state.status = .running
+    current.state.pid = process.pid
+    current.state.shimPID = launch.shimPID
+    current.state.shimStartTime = launch.shimStartTime
+    current.state.exitCode = 0
+    current.state.oomKilled = false
+    current.state.error = ""
+    current.state.startedAt = Date()
+    current.state.finishedAt = nil
+    save()
+    publish("start")
+    // Attaches that came while it started.
+    for session in takeWaitingSessions() { await connect(session) }
+    startHealthChecks()
   }
+
+  private func failedStart(_ error: any Error) async {
+    let failure = error as? ApusError
+    current.state.status = current.state.startedAt == nil ? .created : .exited
+    current.state.pid = 0
+    current.state.shimPID = 0
+    current.state.error = failure?.message ?? "\(error)"
+    current.state.exitCode = failure?.exitStatus ?? 128
+    current.state.finishedAt = current.state.startedAt == nil ? nil : Date()
+    save()
+    for session in takeWaitingSessions() { session.end() }
+    if current.configuration.removeOnExit, !restartRequested { await removeAfterExit() }
+  }
+
+  // MARK: The end
+
+  /// What the shim tells, on the reactor's thread.
+  nonisolated func hear(_ event: ShimConnection.Event, run: UInt64) {
+    switch event {
+    case .ended(let exit): Task { await ended(exit, run: run) }
+    case .outOfMemory: Task { await publish("oom") }
+    case .execExited(let exit): (try? services.index.exec(exit.id))?.ended(exit.exitCode)
+    case .closed: break
+    }
+  }
+
+  private func ended(_ exit: ExitRecord?, run: UInt64) async {
+    await lifecycle.withLock {
+      // A failed start ends its shim too; that is no exit of the instance.
+      guard run == generation, isUp, let sandbox else { return }
+      await finish(exit, sandbox)
+    }
+  }
+
+  /// The sandbox is gone: notes how it ended, gives back what it had, and does what the policies say. With the lock held.
+  func finish(_ exit: ExitRecord?, _ ended: RunningSandbox) async {
+    let exit = if let exit { exit } else { await recoverExit(of: ended) }
+    ended.connection.close()
+    ShimReaper.reap(ended.shimPID, startTime: ended.shimStartTime, child: ended.isChild, logger: logger)
+    ended.lease.release()
+    sandbox = nil
+    stopHealthChecks()
+    for exec in services.index.execs(of: id) { exec.endedWithInstance() }
+
+    let uptime = current.state.startedAt.map { Date().timeIntervalSince($0) } ?? 0
+    noteExit(exit)
+    let restarts =
+      !stopRequested && !restartRequested && !services.isClosing
+      && current.configuration.restartPolicy.restarts(afterExitCode: exit.exitCode, restarts: current.state.restartCount)
+    if restarts {
+      current.state.status = .restarting
+      save()
+    }
+    publish("die", ["exitCode": String(exit.exitCode), "execDuration": String(Int(max(0, uptime)))])
+    fulfilWaits([.notRunning, .nextExit])
+    if restarts {
+      scheduleRestart(uptime: .seconds(uptime))
+    } else if current.configuration.removeOnExit, !restartRequested {
+      await removeAfterExit()
+    }
+  }
+
+  /// Writes an exit down.
+  func noteExit(_ exit: ExitRecord) {
+    current.state.status = .exited
+    current.state.pid = 0
+    current.state.shimPID = 0
+    current.state.shimStartTime = 0
+    current.state.exitCode = exit.exitCode
+    current.state.oomKilled = exit.oomKilled
+    current.state.error = exit.error ?? ""
+    current.state.finishedAt = Date(timeIntervalSince1970: Double(exit.finishedAt) / 1e9)
+    save()
+  }
+
+  /// How a container ended whose shim did not say so. Kills and removes what is left of it.
+  private func recoverExit(of ended: RunningSandbox) async -> ExitRecord {
+    let (paths, record, services) = (paths, current, services)
+    do {
+      return try await services.blocking.run {
+        try LostSandbox.recoverExit(
+          paths, record: record, shim: (ended.shimPID, ended.shimStartTime), services: services)
+      }
+    } catch {
+      logger.error("instance \(id): cleaning up after its shim: \(error)")
+      return LostSandbox.killed
+    }
+  }
+
+  private func removeAfterExit() async {
+    do {
+      try await removeLocked(volumes: true)
+    } catch {
+      logger.error("instance \(id) could not be removed after its exit: \(error)")
+    }
+  }
+
+  // MARK: Restart policy
+
+  func scheduleRestart(uptime: Duration) {
+    let delay = backoff.next(uptime: uptime)
+    let run = generation
+    restartTask = Task { [weak self] in
+      guard (try? await Task.sleep(for: delay)) != nil else { return }
+      await self?.restartByPolicy(run: run)
+    }
+  }
+
+  private func restartByPolicy(run: UInt64) async {
+    await lifecycle.withLock {
+      guard run == generation, current.state.status == .restarting, !Task.isCancelled else { return }
+      restartTask = nil
+      current.state.restartCount += 1
+      do {
+        try await bringUp()
+      } catch {
+        // What cannot start now may later (a volume's server comes back): the policy goes on trying.
+        let policy = current.configuration.restartPolicy
+        guard policy.restarts(afterExitCode: current.state.exitCode, restarts: current.state.restartCount) else { return }
+        current.state.status = .restarting
+        save()
+        scheduleRestart(uptime: .zero)
+      }
+    }
+  }
+
+  /// Gives up a restart that is due.
+  func cancelRestart() {
+    restartTask?.cancel()
+    restartTask = nil
+    if current.state.status == .restarting { current.state.status = .exited }
+  }
+
+  // MARK: Wait
 
   /// Waits and returns the exit code.
   public func wait(_ condition: WaitCondition = .notRunning) async throws -> ExitResult {
@@ -48,13 +243,21 @@ extension Instance {
 
   /// Registers a wait and returns at once, so that a client can be told (response headers) before the start it waits for.
   public func registerWait(_ condition: WaitCondition = .notRunning) async throws -> ExitWait {
-    throw ApusError(.unsupported, "wait is not built yet")
+    if condition == .notRunning, !isUp, current.state.status != .restarting {
+      return ExitWait(condition, result: exitResult)
+    }
+    let wait = ExitWait(condition)
+    waits.removeAll { $0.isAbandoned }
+    waits.append(wait)
+    return wait
   }
-}
 
-/// A wait that is registered already.
-public final class ExitWait: Sendable {
-  init() {}
-  /// Suspends until the condition holds. Throws `CancellationError` when the task is cancelled.
-  public func result() async throws -> ExitResult { ExitResult(exitCode: 0) }
+  private var exitResult: ExitResult { ExitResult(exitCode: current.state.exitCode, error: current.state.error) }
+
+  func fulfilWaits(_ conditions: Set<WaitCondition>) {
+    guard !waits.isEmpty else { return }
+    let result = exitResult
+    for wait in waits where conditions.contains(wait.condition) { wait.fulfil(result) }
+    waits.removeAll { conditions.contains($0.condition) }
+  }
 }

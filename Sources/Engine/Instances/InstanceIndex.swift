@@ -1,4 +1,5 @@
 import Errors
+import NIOCore
 import Synchronization
 
 /// Every instance by id and name, and the execs by id. Names are reserved here before anything is created under them.
@@ -7,7 +8,12 @@ final class InstanceIndex: Sendable {
     var instances: [String: Instance] = [:]
     var identifiersByName: [String: String] = [:]
     var execs: [String: Exec] = [:]
+    /// Execs that have ended, the oldest first.
+    var endedExecs = CircularBuffer<(id: String, at: ContinuousClock.Instant)>()
   }
+  /// How many execs, and for how long, can still be inspected after their end.
+  private static let endedExecLimit = 256
+  private static let endedExecAge = Duration.seconds(300)
   private let state = Mutex(State())
 
   /// Takes `name` for `id`.
@@ -46,6 +52,19 @@ final class InstanceIndex: Sendable {
 
   func all() -> [Instance] { state.withLock { Array($0.instances.values) } }
 
+  /// What keeps images from being removed.
+  func imageUses() async -> [ImageUse] {
+    var uses: [ImageUse] = []
+    for instance in all() {
+      let record = await instance.record
+      uses.append(
+        ImageUse(
+          instanceID: record.id, image: record.imageID, layers: record.layers,
+          isRunning: record.state.status == .running || record.state.status == .paused))
+    }
+    return uses
+  }
+
   func contains(id: String) -> Bool { state.withLock { $0.instances[id] != nil } }
 
   func resolve(_ reference: String) throws -> Instance {
@@ -74,7 +93,19 @@ final class InstanceIndex: Sendable {
 
   func insert(_ exec: Exec) { state.withLock { $0.execs[exec.id] = exec } }
 
-  func remove(exec id: String) { state.withLock { _ = $0.execs.removeValue(forKey: id) } }
+  /// The exec has ended: clients may still ask for its exit code, but not for ever.
+  func forgetLater(exec id: String) {
+    let now = ContinuousClock.now
+    state.withLock { state in
+      state.endedExecs.append((id, now))
+      while let oldest = state.endedExecs.first,
+        state.endedExecs.count > Self.endedExecLimit || now - oldest.at > Self.endedExecAge
+      {
+        state.execs[oldest.id] = nil
+        state.endedExecs.removeFirst()
+      }
+    }
+  }
 
   func exec(_ id: String) throws -> Exec {
     guard let exec = state.withLock({ $0.execs[id] }) else {

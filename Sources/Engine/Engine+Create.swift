@@ -1,0 +1,83 @@
+import Errors
+import FoundationEssentials
+import Glibc
+import ImageSpec
+import Linux
+import Logging
+
+extension Engine {
+  /// Makes an instance of an image that is here already (`notFound` with Docker's `No such image: …` otherwise).
+  ///
+  /// - Parameter platform: `os/architecture[/variant]` the image must be of; nil: whatever the image is.
+  /// - Throws: `invalidArgument` for what is wrong with the request, `conflict` for a name in use. Nothing is left behind.
+  public func create(
+    _ configuration: InstanceConfiguration, name: String?, platform: String? = nil
+  ) async throws -> CreatedInstance {
+    let (configuration, warnings) = try ConfigurationValidation().validate(configuration)
+    let image = try await images.resolve(configuration.image)
+    if let platform, !platform.isEmpty { try Self.verify(image, is: platform) }
+    let resolved = try ResolvedProcess(configuration, image: image.config.config)
+    _ = try configuration.log.target(path: "log")
+
+    let id = InstanceName.newIdentifier()
+    let name = try reserveName(name, for: id)
+    do {
+      var record = InstanceRecord(
+        id: id, name: name, created: Date(), configuration: configuration, imageID: image.id, resolved: resolved,
+        layers: image.layers)
+      record.mounts = try await Seams.resolveMounts(configuration, image: resolved, id: id, services: services)
+      do {
+        try await store(record)
+      } catch {
+        await Seams.releaseVolumes(of: record, removeAnonymous: true, services: services)
+        throw error
+      }
+      let instance = Instance(record: record, services: services)
+      services.index.insert(instance)
+      await instance.publish("create")
+    } catch {
+      services.index.release(name: name, of: id)
+      throw error
+    }
+    return CreatedInstance(id: id, warnings: warnings)
+  }
+
+  /// Its directories and its row, or nothing.
+  private func store(_ record: InstanceRecord) async throws {
+    try await services.blocking.run { [services] in
+      let paths = services.paths.instance(record.id)
+      try check(mkdir(paths.directory, 0o710), "cannot make the directory \(paths.directory)")
+      do {
+        try Files.makeDirectory(paths.upper)
+        try Files.makeDirectory(paths.work, mode: 0o700)
+        try services.store.insert(record)
+      } catch {
+        try? services.trash.discard(paths.directory, as: record.id)
+        throw error
+      }
+    }
+  }
+
+  private func reserveName(_ asked: String?, for id: String) throws -> String {
+    if let asked, !asked.isEmpty {
+      let name = try InstanceName.validated(asked)
+      try services.index.reserve(name: name, for: id)
+      return name
+    }
+    var attempt = 0
+    while true {
+      let name = InstanceName.generated(attempt: attempt)
+      if (try? services.index.reserve(name: name, for: id)) != nil { return name }
+      attempt += 1
+    }
+  }
+
+  private static func verify(_ image: Image, is text: String) throws {
+    guard try Platform(parsing: text).distance(to: image.platform) != nil else {
+      throw ApusError(
+        .notFound,
+        "image with reference \(image.references.first ?? image.id.description) was found but does not provide the "
+          + "specified platform (\(text))")
+    }
+  }
+}

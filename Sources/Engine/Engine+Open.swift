@@ -1,0 +1,116 @@
+import Errors
+import FoundationEssentials
+import Glibc
+import Layers
+import Linux
+import Logging
+
+extension Engine {
+  /// Opens the engine: state is loaded, running shims are adopted, the rest is reconciled, restart policies apply.
+  ///
+  /// - Throws: `conflict` where another daemon uses the root.
+  public static func open(_ configuration: EngineConfiguration, logger: Logger) async throws -> Engine {
+    raiseDescriptorLimit(logger)
+    // The engine's own files are written and read by many at once; shims are spawned from here too.
+    let blocking = BlockingPool(threads: 8)
+    let index = InstanceIndex()
+    let (services, lock) = try await blocking.run { () -> (EngineServices, RootLock) in
+      let paths = EnginePaths(configuration)
+      try makeDirectories(paths)
+      let lock = try RootLock(paths.lock)
+      let events = EventBus()
+      let database = try StateDatabase(path: paths.database)
+      let content = try ContentStore(root: paths.content)
+      let layers = try EROFSLayerStore(root: paths.layers, runDirectory: paths.runDirectory, content: content)
+      try layers.recover()
+      let images = try ImageService(
+        database: database.queue, content: content, layers: layers, blocking: blocking,
+        uses: { await index.imageUses() }, publish: { events.publish($0) }, logger: logger)
+      let services = EngineServices(
+        configuration: configuration, identity: try identity(paths), logger: logger, events: events, index: index,
+        database: database, store: InstanceStore(database: database, blocking: blocking, logger: logger),
+        content: content, layers: layers, images: images, volumes: VolumeService(),
+        trash: try Trash(root: paths.trash, blocking: blocking, logger: logger), cgroups: try Cgroups.detect(),
+        runtime: try RuntimeExecutable(path: configuration.runtimePath), reactor: try ShimReactor(), blocking: blocking)
+      return (services, lock)
+    }
+    let engine = Engine(services: services, lock: lock)
+    try await Reconciliation(services: services).run()
+    engine.startMaintenance()
+    return engine
+  }
+
+  /// Writes what is noted and lets go of everything. Instances go on.
+  public func shutdown() async {
+    services.beginClosing()
+    stopMaintenance()
+    for instance in services.index.all() { await instance.letGo() }
+    do {
+      try await services.blocking.run { [services] in
+        try services.store.flush()
+        try services.database.close()
+      }
+    } catch {
+      services.logger.error("closing the state database: \(error)")
+    }
+    services.reactor.stop()
+    await services.blocking.shutdown()
+    lock.release()
+  }
+
+  /// Three descriptors and more go to every running instance; the usual soft limit is 1,024.
+  private static func raiseDescriptorLimit(_ logger: Logger) {
+    guard let limit = ResourceLimit(named: "NOFILE") else { return }
+    do {
+      let hard = try limit.current().hard
+      try limit.set(soft: hard, hard: hard)
+    } catch {
+      logger.warning("the limit of open files stays as it is: \(error)")
+    }
+  }
+
+  private static func makeDirectories(_ paths: EnginePaths) throws {
+    for directory in [paths.root, paths.runDirectory] {
+      guard directory.hasPrefix("/"), !directory.utf8.contains(0) else {
+        throw ApusError(.invalidArgument, "The directory \(directory) is not an absolute path.")
+      }
+      try Files.makeDirectories(directory, mode: 0o711)
+    }
+    // Containers' users must be able to pass through, nobody else to look.
+    try Files.makeDirectory(paths.instances, mode: 0o711)
+    try Files.makeDirectory(paths.runInstances, mode: 0o711)
+    try Files.makeDirectory(paths.seccompCache, mode: 0o700)
+  }
+
+  private static func identity(_ paths: EnginePaths) throws -> String {
+    if Files.exists(paths.identity) {
+      let text = String(decoding: try Files.read(paths.identity, limit: 128), as: UTF8.self).trimmed
+      if !text.isEmpty { return text }
+    }
+    let new = UUID().uuidString.lowercased()
+    try Files.writeAtomically(Array(new.utf8), to: paths.identity, mode: 0o600)
+    return new
+  }
+}
+
+/// A root belongs to one daemon at a time: two would each take the other's instances for leftovers.
+final class RootLock: Sendable {
+  private let descriptor: Int32
+
+  init(_ path: String) throws {
+    let file = try Files.open(path, flags: O_RDWR | O_CREAT, mode: 0o600)
+    if flock(file.raw, LOCK_EX | LOCK_NB) < 0 {
+      if errno == EWOULDBLOCK {
+        throw ApusError(
+          .conflict, "Another daemon uses the root \(path.dropLast("/lock".count)): stop it, or give this one another root.")
+      }
+      try check(-1 as Int32, "cannot lock \(path)")
+    }
+    descriptor = file.release()
+  }
+
+  /// For shutdown: before the last reference goes.
+  func release() { flock(descriptor, LOCK_UN) }
+
+  deinit { close(descriptor) }
+}

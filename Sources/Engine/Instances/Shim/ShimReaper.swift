@@ -1,0 +1,38 @@
+import Glibc
+import Linux
+import Logging
+
+/// Sees a shim off whose connection has closed: waits for its process, so that no zombie is left.
+enum ShimReaper {
+  /// - Parameter child: this daemon started it; one that an earlier daemon started has been handed to init.
+  static func reap(_ process: pid_t, startTime: UInt64, child: Bool, logger: Logger) {
+    guard process > 0 else { return }
+    Task {
+      // It closes its connection as its last act, so this seldom takes a second look.
+      var pause = Duration.microseconds(500)
+      var waited = Duration.zero
+      while !isGone(process, startTime: startTime, child: child) {
+        try? await Task.sleep(for: pause)
+        waited += pause
+        pause = min(pause * 2, .milliseconds(100))
+        if waited > .seconds(5) {
+          logger.warning("shim \(process) has closed its connection but does not end: it is killed")
+          if Processes.isRunning(process, startTime: startTime) {
+            _ = try? Processes.send(signal: SIGKILL, toProcess: process)
+          }
+          waited = .zero
+        }
+      }
+    }
+  }
+
+  private static func isGone(_ process: pid_t, startTime: UInt64, child: Bool) -> Bool {
+    guard child else { return !Processes.isRunning(process, startTime: startTime) }
+    do {
+      return try Processes.wait(for: process, noHang: true) != nil
+    } catch {
+      // ECHILD: somebody has waited for it.
+      return true
+    }
+  }
+}
