@@ -12,6 +12,8 @@ final class Connection: EventHandler {
   static let lowWater = 32 * 1024
   /// A peer that lets this much accumulate does not read at all.
   private static let maximum = 4 * Frame.maximumPayload
+  /// How many frames are taken before others have their turn.
+  private static let turn = 32
 
   /// Called with each frame; what it answers goes through ``send(_:)``.
   var onFrame: (Connection, Frame) -> Void = { _, _ in }
@@ -31,7 +33,8 @@ final class Connection: EventHandler {
   private var output: [UInt8] = []
   private var outputStart = 0
   private var isReading = false
-  private var peerClosed = false
+  /// Frames have arrived whose turn has not come.
+  private var hasBacklog = false
 
   init(_ descriptor: consuming OwnedDescriptor, loop: EventLoop) {
     self.descriptor = descriptor.release()
@@ -132,7 +135,7 @@ final class Connection: EventHandler {
   }
 
   private func read() {
-    guard mayRead else { return }
+    guard mayRead, !hasBacklog else { return }
     let buffer = Scratch.buffer()
     let count = retrying { Glibc.read(descriptor, buffer.baseAddress, buffer.count) }
     if count > 0 {
@@ -148,12 +151,26 @@ final class Connection: EventHandler {
     guard !isReading else { return }
     isReading = true
     defer { isReading = false }
+    var taken = 0
     do throws(ApusError) {
-      while isOpen, mayRead, let frame = try decoder.next() { onFrame(self, frame) }
+      while isOpen, mayRead, taken < Self.turn, let frame = try decoder.next() {
+        taken += 1
+        onFrame(self, frame)
+      }
+      if taken == Self.turn, isOpen, mayRead, !hasBacklog {
+        hasBacklog = true
+        _ = loop.after(0) { [weak self] in self?.takeBacklog() }
+      }
     } catch {
       send(Frame(.error, ErrorReply(error)))
       close()
     }
+  }
+
+  private func takeBacklog() {
+    hasBacklog = false
+    takeFrames()
+    updateWatch()
   }
 
   /// A peer that sends requests but does not read the answers is not listened to.
@@ -162,7 +179,7 @@ final class Connection: EventHandler {
   private func updateWatch() {
     guard isOpen else { return }
     var events: Poller.Events = []
-    if mayRead { events.insert(.readable) }
+    if mayRead, !hasBacklog { events.insert(.readable) }
     if pendingOutput > 0 { events.insert(.writable) }
     watch.wait(for: events, in: loop, self)
   }

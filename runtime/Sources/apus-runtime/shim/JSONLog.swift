@@ -10,6 +10,8 @@ import SandboxProtocol
 final class JSONLog {
   /// Longer lines become several entries; only the last of them ends with a line feed. The same limit as Docker's.
   static let maximumLine = 16 * 1024
+  /// FALLOC_FL_KEEP_SIZE
+  private let keepSize: Int32 = 1
 
   enum Stream: Int {
     case stdout
@@ -130,6 +132,12 @@ final class JSONLog {
   }
 
   private func reportLoss() -> Bool {
+    // Room for a while: a nearly full disk would otherwise take a notice now and then, and nothing else. File systems
+    // that cannot reserve do not stand in the way.
+    if fallocate(descriptor, keepSize, off_t(size), off_t(Scratch.size)) < 0, errno != EOPNOTSUPP {
+      dropReason = errno
+      return false
+    }
     var notice: [UInt8] = []
     let text = Array(
       "[apus] \(dropped) log entries were lost because the log file could not be written: \(describe(errno: dropReason))\n"

@@ -32,7 +32,7 @@ extension Shim {
     phase = .ended
     streams?.end()
     log?.finish()
-    removeCgroup(attempts: 50)
+    removeCgroup()
     let record = ExitRecord(
       exitCode: exitCode, oomKilled: oomKilled, finishedAt: JSONLogEncoding.now, error: failure)
     try? Files.writeAtomically(record.json(), to: exitPath, mode: 0o600)
@@ -53,18 +53,15 @@ extension Shim {
     stopIfFlushed()
   }
 
-  /// A killed process needs a moment to leave its cgroup.
-  private func removeCgroup(attempts: Int) {
-    for attempt in 0..<attempts {
-      do throws(ApusError) {
-        try container?.removeCgroup()
-        return
-      } catch {
-        if attempt == 0 { kill() }
-        while Processes.reap() != nil {}
-        usleep(attempt < 10 ? 1000 : 20_000)
-      }
+  private func removeCgroup() {
+    do throws(ApusError) {
+      try container?.removeCgroup()
+    } catch {
+      // Something was forked while everything was being killed.
+      kill()
+      while Processes.reap() != nil {}
+      // If that fails too, the next daemon finds the group and removes it.
+      try? container?.removeCgroup()
     }
-    // The next daemon finds what is left and removes it.
   }
 }
