@@ -18,24 +18,27 @@ public final class Container {
   /// The path of its cgroup, the same in every hierarchy.
   public let cgroupPath: String
   let cgroups: any CgroupDriver
-  let spec: Spec
+  let namespaces: Namespaces
   /// The seccomp program of the container, which executed processes get too.
   let filter: [UInt8]
+  let filterFlags: UInt32
   /// The other end is the first process, until its program runs; -1 afterwards.
   var channel: Int32
   private var terminal: Int32
 
   init(
     id: String, process: pid_t, processDescriptor: consuming OwnedDescriptor, cgroupPath: String,
-    cgroups: any CgroupDriver, spec: Spec, filter: [UInt8], channel: Int32, terminal: Int32
+    cgroups: any CgroupDriver, namespaces: Namespaces, filter: [UInt8], filterFlags: UInt32, channel: Int32,
+    terminal: Int32
   ) {
     self.id = id
     self.process = process
     self.processDescriptor = processDescriptor
     self.cgroupPath = cgroupPath
     self.cgroups = cgroups
-    self.spec = spec
+    self.namespaces = namespaces
     self.filter = filter
+    self.filterFlags = filterFlags
     self.channel = channel
     self.terminal = terminal
   }

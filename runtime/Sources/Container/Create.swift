@@ -1,9 +1,105 @@
+import CLinux
 import Errors
+import Glibc
+import Linux
+import RuntimeSpec
 
 extension Container {
   /// Makes a container whose first process waits just before its program (OCI: "created"). Whatever fails, nothing is
   /// left behind: no process, no mount, no cgroup, no descriptor.
+  ///
+  /// The process mounts its root while this one makes the cgroup: on two processors the one hides behind the other.
   public static func create(_ configuration: ContainerConfiguration) throws(ApusError) -> Container {
-    throw ApusError(.unsupported, "not yet")
+    var plan = try Plan(configuration)
+    let cgroups = try Cgroups.detect()
+    plan.cgroupVersion = cgroups.version
+    do {
+      return try create(plan, cgroups: cgroups)
+    } catch {
+      try? cgroups.remove(plan.cgroupPath)
+      throw error
+    }
+  }
+
+  private static func create(_ plan: Plan, cgroups: any CgroupDriver) throws(ApusError) -> Container {
+    var pair = try UnixSocket.pair(.packets)
+    // Being born in a cgroup costs nothing, being moved to one later waits for other processors.
+    let target = try cgroups.makeCloneTarget(plan.cgroupPath)
+    defer { if target >= 0 { close(target) } }
+    let first = FirstProcess(plan: plan, cgroups: cgroups, channel: pair.second.raw)
+    let ours = pair.first.raw
+    var processDescriptor: Int32 = -1
+    func spawn() throws(ApusError) -> pid_t {
+      let child = clinux_clone3(plan.namespaces.cloneFlags, &processDescriptor, SIGCHLD, target)
+      if child == 0 {
+        close(ours)
+        first.run()
+      }
+      return try check(child, "cannot make the first process of \(plan.configuration.id)")
+    }
+    let process: pid_t
+    if let path = plan.namespaces.joins(.process) {
+      let namespace = try Files.open(path, flags: O_RDONLY)
+      process = try Namespaces.whileJoined(process: namespace.raw, spawn)
+    } else {
+      process = try spawn()
+    }
+    // Only the child's copy may keep the channel open: its end is how we learn that the child has.
+    pair.second = OwnedDescriptor(owning: -1)
+    let descriptor = OwnedDescriptor(owning: processDescriptor)
+    var terminal: Int32 = -1
+    do throws(ApusError) {
+      if plan.namespaces.makes(.user) { try prepareUserNamespace(plan, process: process, channel: ours) }
+      try cgroups.create(plan.cgroupPath, resources: plan.limits)
+      try Channel.send(.cgroup, on: ours)
+      try awaitReady(on: ours, terminal: &terminal)
+    } catch {
+      if terminal >= 0 { close(terminal) }
+      // What the child says is better than that it cannot be reached.
+      let failure = error.cause is ExecFailure ? error : (lastWords(on: ours) ?? error)
+      try? cgroups.killAll(plan.cgroupPath)
+      _ = try? Processes.send(signal: SIGKILL, to: descriptor.raw)
+      _ = try? Processes.wait(for: process)
+      throw failure
+    }
+    return Container(
+      id: plan.configuration.id, process: process, processDescriptor: descriptor, cgroupPath: plan.cgroupPath,
+      cgroups: cgroups, namespaces: plan.namespaces, filter: plan.filter, filterFlags: plan.filterFlags,
+      channel: pair.first.release(), terminal: terminal)
+  }
+
+  /// Maps the ids of a new user namespace, and makes there what only the host's root can: an overlay of id-mapped layers.
+  private static func prepareUserNamespace(_ plan: Plan, process: pid_t, channel: Int32) throws(ApusError) {
+    try Namespaces.map(plan.linux, of: process)
+    guard let root = plan.configuration.root else { return try Channel.send(.mapped, on: channel) }
+    let namespace = try Files.open("/proc/\(process)/ns/user", flags: O_RDONLY)
+    let mount = try root.mount(userNamespace: namespace.raw)
+    try Channel.send(.mapped, descriptor: mount.raw, on: channel)
+  }
+
+  /// Waits until only the program is missing; keeps the terminal that comes along.
+  static func awaitReady(on channel: Int32, terminal: inout Int32) throws(ApusError) {
+    while true {
+      guard let (message, descriptor) = try Channel.receive(on: channel) else {
+        throw ApusError(.internal, "the first process of the container ended during its set-up")
+      }
+      switch message {
+      case .ready: return
+      case .terminal: terminal = descriptor ?? -1
+      case .failed(let error): throw error
+      default: throw ApusError(.internal, "the first process of the container sent something unexpected")
+      }
+    }
+  }
+
+  /// An error that the other side had sent before it went away. Does not wait.
+  private static func lastWords(on channel: Int32) -> ApusError? {
+    var byte: UInt8 = 0
+    while recv(channel, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT)) == 1 {
+      guard let (message, descriptor) = try? Channel.receive(on: channel) else { return nil }
+      if let descriptor { close(descriptor) }
+      if case .failed(let error) = message { return error }
+    }
+    return nil
   }
 }

@@ -56,6 +56,13 @@ public struct CgroupV1: CgroupDriver {
     return try check(directory, "cannot open the control group \(path)")
   }
 
+  public func makeCloneTarget(_ path: String) throws(ApusError) -> Int32 {
+    try Cgroups.validate(path)
+    guard has("unified") else { return -1 }
+    try Cgroups.makeDirectories(hierarchy: Self.unified, path)
+    return try cloneTarget(path)
+  }
+
   public func enter(_ path: String, clonedInto: Bool) throws(ApusError) {
     for hierarchy in Self.hierarchies {
       do {

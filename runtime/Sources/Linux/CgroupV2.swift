@@ -44,6 +44,12 @@ public struct CgroupV2: CgroupDriver {
     try check(openat(AT_FDCWD, directory(path), O_PATH | O_DIRECTORY | O_CLOEXEC), "cannot open the control group \(path)")
   }
 
+  public func makeCloneTarget(_ path: String) throws(ApusError) -> Int32 {
+    try Cgroups.validate(path)
+    try Cgroups.makeDirectories(hierarchy: root, path)
+    return try cloneTarget(path)
+  }
+
   public func enter(_ path: String, clonedInto: Bool) throws(ApusError) {
     if !clonedInto { try Files.write("0", toExisting: "\(directory(path))/cgroup.procs") }
   }

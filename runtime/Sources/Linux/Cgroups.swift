@@ -17,6 +17,9 @@ public protocol CgroupDriver: Sendable {
   /// The directory for clone3's CLONE_INTO_CGROUP: -1 when there is none; the caller closes it.
   func cloneTarget(_ path: String) throws(ApusError) -> Int32
 
+  /// The same of a group that ``create(_:resources:)`` has yet to be called for: makes just the directory.
+  func makeCloneTarget(_ path: String) throws(ApusError) -> Int32
+
   /// The calling process, which must have a single thread and may have been cloned into ``cloneTarget(_:)``, joins.
   ///
   /// By itself, because moving another process waits for an RCU grace period of about ten milliseconds, and moving

@@ -1,0 +1,229 @@
+import CLinux
+import Errors
+import Glibc
+import Linux
+import RuntimeSpec
+
+/// The first process of a container, from clone3(2) to its program. Runs in the child, which has one thread and a copy
+/// of the caller's memory.
+///
+/// The order below is the point of this file. Whatever needs the host's tree comes before pivot_root(2), whatever needs
+/// root's rights before they are given up; what the parent does meanwhile (the cgroup, the id maps) is waited for as
+/// late as possible.
+struct FirstProcess {
+  let plan: Plan
+  let cgroups: any CgroupDriver
+  /// Packets to and from the caller.
+  let channel: Int32
+
+  func run() -> Never {
+    do throws(ApusError) {
+      let program = try setUp()
+      try Channel.send(.ready, on: channel)
+      guard Channel.waitForStart(on: channel) else { clinux_exit(1) }
+      if plan.configuration.useInit {
+        throw InitProcess(program: program, channel: channel, hasTerminal: terminalSize != nil).run()
+      }
+      throw program.execute()
+    } catch {
+      try? Channel.send(.failed(error), on: channel)
+      clinux_exit(1)
+    }
+  }
+
+  private var terminalSize: (rows: UInt16, columns: UInt16)? {
+    if case .terminal(let rows, let columns) = plan.configuration.streams { return (rows, columns) }
+    return nil
+  }
+
+  private func setUp() throws(ApusError) -> Program {
+    let namespaces = plan.namespaces
+
+    // 1. Nothing of the caller but what this process needs: no log, no socket, no directory of the host survives into
+    //    the container (CVE-2024-21626).
+    let streams = try Streams.inherit(plan.configuration.streams, keeping: [channel])
+    clinux_reset_signals()
+    if plan.configuration.endsWithCaller { try processControl(PrctlOption.parentDeathSignal, UInt(SIGKILL)) }
+    if !namespaces.joined.isEmpty {
+      // Processes that are in those namespaces already must not be able to look into this one, which still has the
+      // host's tree open.
+      try processControl(PrctlOption.dumpable, 0)
+    }
+    // The host's /proc is needed by this and by sysctls; the container's own would be the container's word.
+    if let score = plan.process.oomScoreAdj { try ProcessAttributes.setOOMScore(score) }
+    let label = try ProcessAttributes.openLabel(plan.process.apparmorProfile)
+
+    // 2. Namespaces. With a user namespace nothing works before its ids are mapped and one of them is ours.
+    var prepared: Int32?
+    if namespaces.makes(.user) {
+      prepared = try waitFor(.mapped)
+      try becomeRootOfUserNamespace()
+    }
+    try namespaces.join()
+    if namespaces.makes(.time) { try Namespaces.enterNewTime(offsets: plan.linux.timeOffsets) }
+    try nameHost()
+    if namespaces.makes(.network) { try check(clinux_interface_up("lo"), "cannot bring up the loopback interface") }
+    try Sysctl.apply(plan.linux.sysctl, namespaces: namespaces)
+
+    // 3. The copy of the host's mounts: from here on nothing done to them travels back.
+    let shared = plan.linux.rootfsPropagation.hasSuffix("shared")
+    if !shared { try Mounts.setAttributes("/", propagation: .slave, recursive: true) }
+    // Sources are copied while they are still peers of the host's mounts, which is what makes rshared and rslave work.
+    var sources = try cloneSources()
+
+    // 4. The root, on top of the host's: there is a mount point that exists everywhere and is in nobody's way.
+    try Mounts.setAttributes("/", propagation: .private)
+    let root = try makeRoot(prepared: prepared)
+    try Mounts.attach(root.raw, "/")
+    let tree = RootTree(descriptor: root.raw)
+
+    // 5. What belongs on it, in the request's order. The cgroup is waited for only where it is shown.
+    var inCgroup = false
+    for (index, mount) in plan.mounts.enumerated() {
+      if mount.type == "cgroup" || mount.type == "cgroup2" {
+        if !inCgroup { try enterCgroup() }
+        inCgroup = true
+        try tree.attachCgroups(mount, path: plan.cgroupPath, version: cgroups.version)
+      } else {
+        try attach(mount, source: sources.removeValue(forKey: index), to: tree)
+      }
+    }
+    if plan.ownsDevices {
+      try tree.fillDevices(plan.linux.devices, bindFromHost: namespaces.makes(.user))
+    }
+    if !inCgroup { try enterCgroup() }
+
+    // 6. The terminal, from the container's own devpts so that its name means something inside.
+    var terminal: Int32 = -1
+    if let size = terminalSize { terminal = try openConsole(tree, size: size) }
+
+    // 7. Covers go on last: nothing set up here may go through them, and nothing may be mounted over them.
+    try tree.makeReadOnly(plan.linux.readonlyPaths)
+    try tree.mask(plan.linux.maskedPaths)
+    if plan.configuration.createWorkingDirectory, !plan.process.cwd.isEmpty {
+      _ = try tree.openOrMake(plan.process.cwd, directory: true)
+    }
+    if plan.configuration.spec.root?.readonly == true {
+      try Mounts.setAttributes(at: root.raw, "", set: .readOnly)
+    }
+
+    // 8. The host's tree goes away.
+    try pivot(into: root.raw)
+    if let propagation = rootPropagation {
+      try Mounts.setAttributes("/", propagation: propagation.0, recursive: propagation.1)
+    }
+
+    // 9. What this process is: session, limits, directory, user, rights, filter, program.
+    return try ProcessSetUp(
+      process: plan.process, streams: streams, terminal: terminal, resourceLimits: plan.resourceLimits,
+      capabilities: plan.capabilities, filter: plan.filter, filterFlags: plan.filterFlags,
+      user: plan.configuration.user, additionalGroups: plan.configuration.additionalGroups, label: label,
+      keyring: plan.configuration.id
+    ).apply(root: tree)
+  }
+
+  // MARK: Steps
+
+  private func waitFor(_ expected: Channel.Message) throws(ApusError) -> Int32? {
+    guard let (message, descriptor) = try Channel.receive(on: channel), message.byte == expected.byte else {
+      // The caller has given up or is gone: nobody is left to be told.
+      clinux_exit(1)
+    }
+    return descriptor
+  }
+
+  private func enterCgroup() throws(ApusError) {
+    _ = try waitFor(.cgroup)
+    try cgroups.enter(plan.cgroupPath, clonedInto: true)
+    // Its root is the group this process is in now.
+    if plan.namespaces.makes(.cgroup) {
+      try check(clinux_unshare(Namespaces.Kind.cgroup.rawValue), "cannot make a cgroup namespace")
+    }
+  }
+
+  private func becomeRootOfUserNamespace() throws(ApusError) {
+    try check(clinux_setgroups(0, nil), "cannot leave the host's groups")
+    try check(clinux_setresgid(0), "cannot become root's group in the user namespace")
+    try check(clinux_setresuid(0), "cannot become root in the user namespace")
+  }
+
+  private func nameHost() throws(ApusError) {
+    let spec = plan.configuration.spec
+    guard !spec.hostname.isEmpty || !spec.domainname.isEmpty else { return }
+    guard plan.namespaces.makes(.uts) else {
+      throw ApusError(.invalidArgument, "a host name needs a UTS namespace of the container's own")
+    }
+    if !spec.hostname.isEmpty {
+      try check(sethostname(spec.hostname, spec.hostname.utf8.count), "cannot set the host name \(spec.hostname)")
+    }
+    if !spec.domainname.isEmpty {
+      try check(setdomainname(spec.domainname, spec.domainname.utf8.count), "cannot set the domain \(spec.domainname)")
+    }
+  }
+
+  /// Detached copies of the sources of binds, by index of the mount.
+  private func cloneSources() throws(ApusError) -> [Int: Int32] {
+    var sources: [Int: Int32] = [:]
+    for (index, mount) in plan.mounts.enumerated() where mount.type == "bind" {
+      sources[index] = try mount.cloneSource().release()
+    }
+    return sources
+  }
+
+  private func makeRoot(prepared: Int32?) throws(ApusError) -> OwnedDescriptor {
+    if let prepared { return OwnedDescriptor(owning: prepared) }
+    if let root = plan.configuration.root { return try root.mount() }
+    return try Mounts.clone(plan.configuration.spec.root?.path ?? "", recursive: true)
+  }
+
+  private func attach(_ mount: PlannedMount, source: Int32?, to tree: RootTree) throws(ApusError) {
+    do throws(ApusError) {
+      let made: OwnedDescriptor
+      if let source { made = OwnedDescriptor(owning: source) } else { made = try mount.makeFilesystem() }
+      var isDirectory = true
+      if mount.type == "bind" { isDirectory = try Files.status(made.raw).st_mode & S_IFMT == S_IFDIR }
+      try mount.finish(made.raw)
+      // A link at /proc or /sys could lead the checks of what is mounted there astray (CVE-2019-19921).
+      let links = mount.type != "proc" && mount.type != "sysfs"
+      try tree.attach(made.raw, at: mount.destination, directory: isDirectory, links: links)
+      try mount.setPropagation(made.raw)
+    } catch {
+      throw ApusError(
+        error.code, "cannot mount \(mount.type == "bind" ? mount.source : mount.type) at \(mount.destination): \(error)",
+        cause: error.cause)
+    }
+  }
+
+  private func openConsole(
+    _ tree: RootTree, size: (rows: UInt16, columns: UInt16)
+  ) throws(ApusError) -> Int32 {
+    let directory = try tree.open("dev/pts", flags: O_RDONLY | O_DIRECTORY)
+    var console = try Terminal.open(at: directory.raw, ptmx: "ptmx")
+    if size.rows > 0, size.columns > 0 {
+      try Terminal.resize(console.slave.raw, rows: size.rows, columns: size.columns)
+    }
+    let copy = try Mounts.clone(at: console.slave.raw, "")
+    try tree.attach(copy.raw, at: "/dev/console", directory: false)
+    try Channel.send(.terminal, descriptor: console.master.raw, on: channel)
+    console.master = OwnedDescriptor(owning: -1)
+    return console.slave.release()
+  }
+
+  private var rootPropagation: (Mounts.Propagation, Bool)? {
+    switch plan.linux.rootfsPropagation {
+    case "shared", "rshared": (.shared, true)
+    case "slave", "rslave": (.slave, true)
+    case "private", "rprivate": (.private, true)
+    case "unbindable", "runbindable": (.unbindable, true)
+    default: nil
+    }
+  }
+
+  private func pivot(into root: Int32) throws(ApusError) {
+    try check(fchdir(root), "cannot enter the container's root")
+    // Old root on top of the new one, both at ".", so that no directory is needed for it.
+    try check(clinux_pivot_root(".", "."), "cannot make the container's root the root")
+    try check(umount2(".", Int32(MNT_DETACH)), "cannot leave the host's tree")
+    try check(chdir("/"), "cannot enter the container's root")
+  }
+}

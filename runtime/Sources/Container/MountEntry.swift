@@ -1,0 +1,108 @@
+import CLinux
+import Errors
+import Glibc
+import Linux
+import RuntimeSpec
+
+/// One entry of `mounts`, parsed before anything is done so that a mistake costs nothing.
+struct PlannedMount: Sendable, Equatable {
+  var destination: String
+  var type: String
+  var source: String
+  var options: MountOptions
+
+  init(_ mount: MountSpec) throws(ApusError) {
+    guard mount.destination.hasPrefix("/"), mount.destination.utf8.count < Int(PATH_MAX) else {
+      throw ApusError(.invalidArgument, "the mount destination \"\(mount.destination)\" is not an absolute path")
+    }
+    guard mount.uidMappings.isEmpty, mount.gidMappings.isEmpty else {
+      throw ApusError(.unsupported, "id-mapped mounts are not supported; \(mount.destination) asks for one")
+    }
+    destination = mount.destination
+    source = mount.source
+    options = try MountOptions(mount.options, destination: mount.destination)
+    if mount.type == "bind" { options.bind = true }
+    type = options.bind ? "bind" : mount.type
+    if type == "bind" {
+      guard mount.source.hasPrefix("/") else {
+        throw ApusError(.invalidArgument, "the bind source \"\(mount.source)\" is not an absolute path")
+      }
+    } else if type.isEmpty {
+      throw ApusError(.invalidArgument, "the mount at \(mount.destination) has no type")
+    }
+  }
+
+  /// A detached copy of a bind's source. Made before the root exists, while the host's tree is still in place.
+  func cloneSource() throws(ApusError) -> OwnedDescriptor {
+    do {
+      return try Mounts.clone(source, recursive: options.recursiveBind)
+    } catch where error.errno == ENOENT {
+      throw ApusError(.invalidArgument, "bind source path does not exist: \(source)", cause: error.cause)
+    }
+  }
+
+  /// A new file system of the entry's type, detached.
+  func makeFilesystem() throws(ApusError) -> OwnedDescriptor {
+    let context = try FilesystemContext(type)
+    if !source.isEmpty { try context.set("source", source) }
+    for option in options.data {
+      if let equals = option.firstIndex(of: "=") {
+        try context.set(String(option[..<equals]), String(option[option.index(after: equals)...]))
+      } else {
+        try context.set(option)
+      }
+    }
+    return try context.create(attributes: options.set)
+  }
+
+  /// Attributes and propagation that can only be set on an existing mount.
+  func finish(_ mount: Int32) throws(ApusError) {
+    if type == "bind", !options.set.isEmpty || !options.clear.isEmpty {
+      try Mounts.setAttributes(at: mount, "", set: options.set, clear: options.clear)
+    }
+    if !options.recursiveSet.isEmpty || !options.recursiveClear.isEmpty {
+      try Mounts.setAttributes(
+        at: mount, "", set: options.recursiveSet, clear: options.recursiveClear, recursive: true)
+    }
+  }
+
+  func setPropagation(_ mount: Int32) throws(ApusError) {
+    guard let propagation = options.propagation else { return }
+    // Shared means: peers with the source. A copy of a shared mount is one already; a private one becomes a new group.
+    try Mounts.setAttributes(
+      at: mount, "", propagation: propagation, recursive: options.recursivePropagation)
+  }
+}
+
+extension RootTree {
+  /// Attaches a detached mount at a path in the root, which is made where missing.
+  func attach(_ mount: Int32, at path: String, directory: Bool, links: Bool = true) throws(ApusError) {
+    let target = try openOrMake(path, directory: directory, links: links)
+    try Mounts.attach(mount, at: target.raw, "")
+  }
+
+  /// Puts a copy of the container's own cgroups at the destination: for v1 one directory per hierarchy.
+  func attachCgroups(_ mount: PlannedMount, path: String, version: Int) throws(ApusError) {
+    if version == 2 {
+      let group = try Mounts.clone("\(Cgroups.root)/\(path)")
+      try Mounts.setAttributes(at: group.raw, "", set: mount.options.set)
+      try attach(group.raw, at: mount.destination, directory: true)
+      return
+    }
+    let top = try FilesystemContext("tmpfs")
+    try top.set("mode", "755")
+    try top.set("size", "64k")
+    let tmpfs = try top.create(attributes: mount.options.set.subtracting(.readOnly))
+    try attach(tmpfs.raw, at: mount.destination, directory: true)
+    for hierarchy in ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd"] {
+      let group = clinux_open_tree(
+        AT_FDCWD, "\(Cgroups.root)/\(hierarchy)/\(path)", 1 | UInt32(bitPattern: O_CLOEXEC))
+      if group < 0, errno == ENOENT { continue }
+      let copy = OwnedDescriptor(owning: try check(group, "cannot clone the control group \(path)"))
+      if !mount.options.set.isEmpty { try Mounts.setAttributes(at: copy.raw, "", set: mount.options.set) }
+      try Files.makeDirectory(at: tmpfs.raw, hierarchy)
+      try Mounts.attach(copy.raw, at: tmpfs.raw, hierarchy)
+    }
+    if mount.options.set.contains(.readOnly) { try Mounts.setAttributes(at: tmpfs.raw, "", set: .readOnly) }
+  }
+}

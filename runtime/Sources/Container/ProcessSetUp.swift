@@ -1,0 +1,121 @@
+import CLinux
+import Errors
+import Glibc
+import Linux
+import RuntimeSpec
+
+/// What a first and an executed process have in common: the last steps inside the container before the program.
+struct ProcessSetUp {
+  let process: ProcessSpec
+  let streams: Streams
+  /// The slave of the process's terminal, or -1.
+  let terminal: Int32
+  let resourceLimits: [(limit: ResourceLimit, soft: UInt64, hard: UInt64)]
+  let capabilities: CapabilitySets
+  let filter: [UInt8]
+  let filterFlags: UInt32
+  let user: String?
+  let additionalGroups: [String]
+  /// Where AppArmor takes its orders, or -1.
+  let label: Int32
+  /// The name of a new session keyring; nil to keep the caller's.
+  let keyring: String?
+
+  /// Everything but execve(2).
+  func apply(root: RootTree) throws(ApusError) -> Program {
+    // A session of its own: signals and terminals of the caller's do not reach it.
+    try check(setsid(), "cannot make a session")
+    if terminal >= 0 {
+      try check(clinux_set_controlling_terminal(terminal), "cannot make a terminal the controlling one")
+    }
+    let database = try UserDatabase(root: root.descriptor)
+    let user: ResolvedUser
+    if let text = self.user {
+      user = try database.resolve(text, additionalGroups: additionalGroups)
+    } else {
+      user = try database.resolve(process.user, additionalGroups: additionalGroups)
+    }
+    try streams.install(terminal: terminal, owner: user.user)
+
+    if let keyring {
+      // Keys of the host's session must not be found by the container. A kernel without keys has none to find.
+      if clinux_join_session_keyring("_ses.\(keyring)") < 0, errno != ENOSYS, errno != EPERM, errno != EDQUOT {
+        try check(-1 as Int32, "cannot make a session keyring")
+      }
+    }
+    for (limit, soft, hard) in resourceLimits { try limit.set(soft: soft, hard: hard) }
+    try ProcessAttributes.setScheduling(process)
+
+    // By descriptor and without magic links, so that no descriptor of the host can be meant (CVE-2024-21626). As root
+    // first, since the user may not be allowed to look there; then as the user, who may be the only one allowed to.
+    let directory = process.cwd.isEmpty ? "/" : process.cwd
+    let entered = try enter(directory, in: root)
+    var environment = process.env
+    if !environment.contains(where: { $0.hasPrefix("HOME=") }) { environment.append("HOME=\(user.home)") }
+
+    if label >= 0 { try ProcessAttributes.setLabel(process.apparmorProfile, label) }
+    // All that is open beyond 0, 1 and 2 ends with the program at the latest.
+    markCloseOnExec(from: 3)
+    try Privileges(
+      process: process, capabilities: capabilities, user: user, filter: filter, filterFlags: filterFlags
+    ).apply()
+    if !entered {
+      guard try enter(directory, in: root) else {
+        throw ApusError(.permissionDenied, "user \(user.user) may not enter the working directory \(directory)")
+      }
+    }
+    return try Program(process.args, environment: environment)
+  }
+
+  /// False when permission is lacking.
+  private func enter(_ path: String, in root: RootTree) throws(ApusError) -> Bool {
+    do {
+      let directory = try root.open(path, flags: O_PATH | O_DIRECTORY)
+      try check(fchdir(directory.raw), "cannot enter the working directory \(path)")
+      return true
+    } catch where error.errno == EACCES {
+      return false
+    } catch where error.errno == ENOENT {
+      throw ApusError(
+        .invalidArgument, "the working directory \(path) does not exist in the container", cause: error.cause)
+    }
+  }
+}
+
+/// The streams a process is to have, out of the way of 0, 1 and 2 until they are installed.
+struct Streams {
+  private var descriptors: [Int32]
+
+  /// Closes everything that has been inherited, except the streams and `others`. Runs in the new process.
+  static func inherit(_ wanted: ProcessStreams, keeping others: [Int32]) throws(ApusError) -> Streams {
+    var streams = Streams(descriptors: [])
+    if case .descriptors(let input, let output, let error) = wanted {
+      for descriptor in [input, output, error] {
+        let copy = try check(clinux_fcntl(descriptor, F_DUPFD_CLOEXEC, 3), "cannot pass a stream on")
+        streams.descriptors.append(copy)
+      }
+    }
+    var first: UInt32 = 3
+    for kept in (streams.descriptors + others).sorted() {
+      let kept = UInt32(bitPattern: kept)
+      if kept > first { _ = clinux_close_range(first, kept - 1, 0) }
+      first = kept + 1
+    }
+    _ = clinux_close_range(first, .max, 0)
+    return streams
+  }
+
+  /// Makes them 0, 1 and 2, owned by `owner`: a program may open /dev/stdout again, by a name that leads to the pipe.
+  func install(terminal: Int32, owner: uid_t) throws(ApusError) {
+    let sources = terminal >= 0 ? [terminal, terminal, terminal] : descriptors
+    for (number, source) in sources.enumerated() {
+      // The null device of the host stays the host's.
+      if let status = try? Files.status(source), status.st_uid != owner, status.st_rdev != dev_t(clinux_makedev(1, 3)),
+        status.st_mode & S_IFMT == S_IFIFO || status.st_mode & S_IFMT == S_IFCHR
+      {
+        _ = fchown(source, owner, uid_t.max)
+      }
+      try check(dup2(source, Int32(number)), "cannot install stream \(number)")
+    }
+  }
+}

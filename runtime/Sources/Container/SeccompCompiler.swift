@@ -1,0 +1,137 @@
+import CLinux
+import CSeccomp
+import Errors
+import Glibc
+import Linux
+import RuntimeSpec
+
+/// libseccomp, from an OCI configuration to a BPF program.
+extension Seccomp {
+  static func compile(_ profile: LinuxSeccomp) throws(ApusError) -> [UInt8] {
+    guard profile.listenerPath.isEmpty else {
+      throw ApusError(.unsupported, "seccomp listeners are not supported")
+    }
+    let defaultAction = try action(profile.defaultAction, errno: profile.defaultErrnoRet)
+    guard let context = seccomp_init(defaultAction) else {
+      throw ApusError(.invalidArgument, "seccomp does not know the action \"\(profile.defaultAction)\"")
+    }
+    defer { seccomp_release(context) }
+    for name in profile.architectures {
+      let architecture = seccomp_arch_resolve_name(architectureName(name))
+      guard architecture != 0 else {
+        throw ApusError(.invalidArgument, "seccomp does not know the architecture \"\(name)\"")
+      }
+      let result = seccomp_arch_add(context, architecture)
+      // The native one is there already.
+      guard result == 0 || result == -EEXIST else {
+        throw ApusError(errno: -result, "cannot add the architecture \(name) to a seccomp filter")
+      }
+    }
+    // A balanced tree instead of a list: fewer comparisons for each system call of the container's life.
+    _ = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2)
+    var highest: Int32 = -1
+    for rule in profile.syscalls {
+      let action = try action(rule.action, errno: rule.errnoRet)
+      for name in rule.names {
+        let number = seccomp_syscall_resolve_name(name)
+        // Profiles name calls of every architecture and of every kernel: unknown ones are none of ours.
+        guard number != __NR_SCMP_ERROR else { continue }
+        highest = max(highest, number)
+        // libseccomp refuses rules that say what the default says already.
+        if action != defaultAction { try add(rule, name, number, action, to: context) }
+      }
+    }
+    return prologue(profile, highest: highest) + (try export(context))
+  }
+
+  private static func add(
+    _ rule: LinuxSyscall, _ name: String, _ number: Int32, _ action: UInt32, to context: scmp_filter_ctx
+  ) throws(ApusError) {
+    var comparisons: [scmp_arg_cmp] = []
+    for argument in rule.args {
+      guard argument.index < 6 else {
+        throw ApusError(.invalidArgument, "a seccomp rule for \(name) is about argument \(argument.index) of six")
+      }
+      var comparison = scmp_arg_cmp()
+      comparison.arg = argument.index
+      comparison.op = try comparator(argument.op)
+      comparison.datum_a = argument.value
+      comparison.datum_b = argument.valueTwo
+      comparisons.append(comparison)
+    }
+    func add(_ comparisons: [scmp_arg_cmp]) throws(ApusError) {
+      let result = comparisons.withUnsafeBufferPointer {
+        seccomp_rule_add_array(context, action, number, UInt32($0.count), $0.baseAddress)
+      }
+      guard result == 0 else { throw ApusError(errno: -result, "cannot add a seccomp rule for \(name)") }
+    }
+    // Several conditions on the same argument cannot all hold in one rule of libseccomp: they are alternatives.
+    if Set(rule.args.map(\.index)).count < rule.args.count {
+      for comparison in comparisons { try add([comparison]) }
+    } else {
+      try add(comparisons)
+    }
+  }
+
+  /// What libseccomp writes, read back. It writes to a descriptor only.
+  private static func export(_ context: scmp_filter_ctx) throws(ApusError) -> [UInt8] {
+    let memory = OwnedDescriptor(
+      owning: try check(memfd_create("seccomp", UInt32(MFD_CLOEXEC)), "cannot make a file in memory"))
+    let result = seccomp_export_bpf(context, memory.raw)
+    guard result == 0 else { throw ApusError(errno: -result, "cannot compile a seccomp filter") }
+    try check(Int(lseek(memory.raw, 0, SEEK_SET)), "cannot rewind a compiled seccomp filter")
+    return try Files.read(descriptor: memory.raw, limit: 4096 * 8, name: "a compiled seccomp filter")
+  }
+
+  /// Calls that are newer than everything in the profile get ENOSYS instead of the default's EPERM: C libraries fall
+  /// back to an older call on the one, and fail on the other.
+  private static func prologue(_ profile: LinuxSeccomp, highest: Int32) -> [UInt8] {
+    guard highest > 0, profile.defaultAction != "SCMP_ACT_ALLOW", profile.defaultAction != "SCMP_ACT_LOG" else {
+      return []
+    }
+    // struct sock_filter: code, jump if true, jump if false, operand. The offsets are those of struct seccomp_data.
+    let instructions: [(UInt16, UInt8, UInt8, UInt32)] = [
+      (0x20, 0, 0, 4),  // load the architecture
+      (0x15, 0, 4, seccomp_arch_native()),  // another one: on to the profile
+      (0x20, 0, 0, 0),  // load the number
+      (0x35, 2, 0, 0x4000_0000),  // x32: on to the profile
+      (0x25, 0, 1, UInt32(highest)),  // not newer: on to the profile
+      (0x06, 0, 0, 0x0005_0000 | UInt32(ENOSYS)),
+    ]
+    return instructions.flatMap { code, yes, no, operand -> [UInt8] in
+      [UInt8(code & 0xff), UInt8(code >> 8), yes, no] + (0..<4).map { UInt8(truncatingIfNeeded: operand >> ($0 * 8)) }
+    }
+  }
+
+  /// `SCMP_ARCH_X86_64` is `x86_64` to libseccomp.
+  private static func architectureName(_ name: String) -> String {
+    (name.hasPrefix("SCMP_ARCH_") ? String(name.dropFirst(10)) : name).lowercased()
+  }
+
+  static func action(_ name: String, errno number: UInt32?) throws(ApusError) -> UInt32 {
+    switch name {
+    case "SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD": return 0x0000_0000
+    case "SCMP_ACT_KILL_PROCESS": return 0x8000_0000
+    case "SCMP_ACT_TRAP": return 0x0003_0000
+    case "SCMP_ACT_ERRNO": return 0x0005_0000 | (number ?? UInt32(EPERM)) & 0xffff
+    case "SCMP_ACT_TRACE": return 0x7ff0_0000 | (number ?? UInt32(EPERM)) & 0xffff
+    case "SCMP_ACT_LOG": return 0x7ffc_0000
+    case "SCMP_ACT_ALLOW": return 0x7fff_0000
+    case "SCMP_ACT_NOTIFY": throw ApusError(.unsupported, "seccomp listeners are not supported")
+    default: throw ApusError(.invalidArgument, "seccomp does not know the action \"\(name)\"")
+    }
+  }
+
+  private static func comparator(_ name: String) throws(ApusError) -> scmp_compare {
+    switch name {
+    case "SCMP_CMP_NE": return SCMP_CMP_NE
+    case "SCMP_CMP_LT": return SCMP_CMP_LT
+    case "SCMP_CMP_LE": return SCMP_CMP_LE
+    case "SCMP_CMP_EQ": return SCMP_CMP_EQ
+    case "SCMP_CMP_GE": return SCMP_CMP_GE
+    case "SCMP_CMP_GT": return SCMP_CMP_GT
+    case "SCMP_CMP_MASKED_EQ": return SCMP_CMP_MASKED_EQ
+    default: throw ApusError(.invalidArgument, "seccomp does not know the comparison \"\(name)\"")
+    }
+  }
+}
