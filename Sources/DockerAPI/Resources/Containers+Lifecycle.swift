@@ -1,0 +1,116 @@
+import DockerTypes
+import Engine
+import Errors
+import Hummingbird
+
+/// What happens to a container, from create to remove.
+extension DockerAPI {
+  @Sendable func createContainer(_ request: APIRequest) async throws -> Response {
+    let body = try await request.body(ContainerCreateRequest.self)
+    let configuration = try InstanceConfiguration(body)
+    let created = try await engine.create(
+      configuration, name: request.query.text("name").map(ContainerName.bare), platform: request.query.text("platform"))
+    var response = ContainerCreateResponse()
+    response.id = created.id
+    response.warnings = created.warnings + Self.warnings(body)
+    return .json(response, status: .created)
+  }
+
+  /// What was asked for and is not there yet.
+  private static func warnings(_ request: ContainerCreateRequest) -> [String] {
+    guard let host = request.hostConfig else { return [] }
+    let published = host.publishAllPorts || host.portBindings?.contains { $0.value?.isEmpty == false } == true
+    return published && host.networkMode != "host"
+      ? ["Published ports are not connected in this version: the container's network is a loopback of its own."] : []
+  }
+
+  @Sendable func startContainer(_ request: APIRequest) async throws -> Response {
+    try await instance(request).start() ? .empty() : .empty(.notModified)
+  }
+
+  @Sendable func stopContainer(_ request: APIRequest) async throws -> Response {
+    let stopped = try await instance(request).stop(
+      signal: request.query.text("signal"), timeout: try request.query.number("t"))
+    return stopped ? .empty() : .empty(.notModified)
+  }
+
+  @Sendable func restartContainer(_ request: APIRequest) async throws -> Response {
+    try await instance(request).restart(signal: request.query.text("signal"), timeout: try request.query.number("t"))
+    return .empty()
+  }
+
+  @Sendable func killContainer(_ request: APIRequest) async throws -> Response {
+    try await instance(request).kill(signal: request.query.text("signal") ?? "KILL")
+    return .empty()
+  }
+
+  @Sendable func pauseContainer(_ request: APIRequest) async throws -> Response {
+    try await instance(request).pause()
+    return .empty()
+  }
+
+  @Sendable func unpauseContainer(_ request: APIRequest) async throws -> Response {
+    try await instance(request).resume()
+    return .empty()
+  }
+
+  @Sendable func renameContainer(_ request: APIRequest) async throws -> Response {
+    guard let name = request.query.text("name") else {
+      throw ApusError(.invalidArgument, "Neither old nor new names may be empty")
+    }
+    try await engine.rename(try request.parameter("id"), to: ContainerName.bare(name))
+    return .empty()
+  }
+
+  @Sendable func updateContainer(_ request: APIRequest) async throws -> Response {
+    let body = try await request.body(ContainerUpdateRequest.self)
+    let instance = try await instance(request)
+    var update = InstanceUpdate()
+    update.resources = try Resources(body.resources).over(await instance.record.configuration.resources)
+    if let policy = body.restartPolicy, !policy.name.isEmpty { update.restartPolicy = try RestartPolicy(policy) }
+    var response = ContainerUpdateResponse()
+    let warnings = try await instance.update(update)
+    response.warnings = warnings.isEmpty ? nil : warnings
+    return .json(response)
+  }
+
+  @Sendable func removeContainer(_ request: APIRequest) async throws -> Response {
+    if request.query.flag("link") {
+      throw ApusError(.unsupported, "links are not available, so there is none to remove")
+    }
+    try await instance(request).remove(force: request.query.flag("force"), volumes: request.query.flag("v"))
+    return .empty()
+  }
+
+  /// The headers leave before the wait: clients start the container when they have them.
+  @Sendable func waitContainer(_ request: APIRequest) async throws -> Response {
+    let text = request.query.text("condition") ?? "not-running"
+    guard let condition = WaitCondition(rawValue: text) else {
+      throw ApusError(.invalidArgument, "invalid condition: \"\(text)\"")
+    }
+    let wait = try await instance(request).registerWait(condition)
+    return .stream("application/json", to: try await request.connection()) { writer in
+      var response = ContainerWaitResponse()
+      do {
+        let result = try await wait.result()
+        response.statusCode = Int(result.exitCode)
+        if !result.error.isEmpty { response.error = WaitError(result.error) }
+      } catch let error as ApusError {
+        response.error = WaitError(error.message)
+      }
+      try await writer.write(json: response)
+    }
+  }
+}
+
+extension WaitError {
+  init(_ message: String) {
+    self.init()
+    self.message = message
+  }
+}
+
+/// Names have a leading slash in the API, and none in the engine.
+enum ContainerName {
+  static func bare(_ name: String) -> String { name.hasPrefix("/") ? String(name.dropFirst()) : name }
+}

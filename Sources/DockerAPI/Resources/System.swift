@@ -1,0 +1,81 @@
+import DockerTypes
+import Engine
+import Errors
+import FoundationEssentials
+import HTTPTypes
+import Hummingbird
+import NIOCore
+
+/// The daemon itself: `/_ping`, `/version`, `/info`, `/auth`, `/system/df`.
+extension DockerAPI {
+  func addSystem(to router: Router<APIContext>) {
+    router.add(.get, "_ping", ping)
+    router.add(.head, "_ping", ping)
+    router.add(.get, "version", version)
+    router.add(.get, "info", info)
+    router.add(.post, "auth", authenticate)
+    router.add(.get, "system/df", diskUsage)
+    router.add(.get, "events", events)
+  }
+
+  @Sendable func ping(_ request: APIRequest) async throws -> Response {
+    var response = Response.text("OK")
+    response.headers[.cacheControl] = "no-cache, no-store, must-revalidate"
+    response.headers[.pragma] = "no-cache"
+    response.headers[.builderVersion] = ""
+    response.headers[.swarm] = "inactive"
+    return response
+  }
+
+  @Sendable func version(_ request: APIRequest) async throws -> Response {
+    let information = await engine.information()
+    var version = SystemVersion()
+    version.platform.name = "Apus"
+    version.version = ApusVersion.current
+    version.apiVersion = DockerAPIVersion.current
+    version.minAPIVersion = DockerAPIVersion.minimum
+    version.os = "linux"
+    version.arch = information.architecture
+    version.kernelVersion = information.kernelVersion
+    version.goVersion = ""
+    var component = VersionComponent()
+    component.name = "Engine"
+    component.version = ApusVersion.current
+    component.details = [
+      "ApiVersion": DockerAPIVersion.current, "MinAPIVersion": DockerAPIVersion.minimum, "Os": "linux",
+      "Arch": information.architecture, "KernelVersion": information.kernelVersion, "Experimental": "false",
+    ]
+    version.components = [component]
+    return .json(version)
+  }
+
+  @Sendable func info(_ request: APIRequest) async throws -> Response {
+    .json(SystemInfo(await engine.information(), root: engine.configuration.root))
+  }
+
+  @Sendable func authenticate(_ request: APIRequest) async throws -> Response {
+    throw ApusError(.unsupported, "credentials are not checked ahead: give them with the pull that needs them")
+  }
+
+  @Sendable func diskUsage(_ request: APIRequest) async throws -> Response {
+    let wanted = Set(request.query.all("type"))
+    func wants(_ type: String) -> Bool { wanted.isEmpty || wanted.contains(type) }
+    var usage = DiskUsage()
+    if wants("image") {
+      let images = try await engine.images.diskUsage()
+      usage.layersSize = Int(images.layersSize)
+      usage.images = images.images.map {
+        ImageSummary($0.image, sharedSize: $0.sharedSize, containers: $0.instances, version: request.version)
+      }
+    }
+    if wants("container") {
+      usage.containers = try await containerSummaries(await engine.instances(), sizes: true)
+    }
+    if wants("volume") {
+      usage.volumes = try await engine.volumes.list(withUsage: true).map { VolumeSummary($0, withUsage: true) }
+    }
+    if wants("build-cache") { usage.buildCache = [] }
+    if request.version < .withoutVirtualSize { usage.builderSize = 0 }
+    return .json(usage)
+  }
+}
