@@ -135,24 +135,8 @@ extension ImageService {
       report(TransferProgress(id: layer.digest.short, status: "Pulling fs layer"))
       if index >= Self.parallelLayers { report(TransferProgress(id: layer.digest.short, status: "Waiting")) }
     }
-    let jobs = Array(zip(manifest.layers, diffIDs))
-    return try await withThrowingTaskGroup(of: (Int, FetchedLayer).self) { group in
-      var result: [Int: FetchedLayer] = [:]
-      var next = 0
-      func start() {
-        guard next < jobs.count else { return }
-        let (index, job) = (next, jobs[next])
-        next += 1
-        group.addTask { [self] in
-          (index, try await layer(job.0, diffID: job.1, of: reference, from: client, report: report))
-        }
-      }
-      for _ in 0..<Self.parallelLayers { start() }
-      while let (index, layer) = try await group.next() {
-        result[index] = layer
-        start()
-      }
-      return jobs.indices.compactMap { result[$0] }
+    return try await inParallel(Array(zip(manifest.layers, diffIDs))) { [self] job in
+      try await layer(job.0, diffID: job.1, of: reference, from: client, report: report)
     }
   }
 

@@ -87,6 +87,19 @@ enum ImageTable {
       database, sql: "SELECT name FROM image_reference WHERE image = ? ORDER BY name", arguments: [id.description])
   }
 
+  /// The tags of a repository (`docker.io/library/debian`), sorted.
+  static func tags(of name: String, _ database: Database) throws -> [(reference: Reference, image: Digest)] {
+    try Row.fetchAll(
+      database, sql: "SELECT name, image FROM image_reference WHERE name >= ? AND name < ? ORDER BY name",
+      arguments: [name + ":", name + ";"]
+    ).compactMap { row in
+      guard let reference = try? Reference(parsing: row["name"]), let id = Digest(row["image"] as String),
+        reference.name == name, reference.digest == nil
+      else { return nil }
+      return (reference, id)
+    }
+  }
+
   /// What an image consists of, with the bytes of each blob and of each layer's uncompressed tar.
   static func content(of id: Digest, _ database: Database) throws -> [StoredItem: Int64] {
     let rows = try Row.fetchAll(

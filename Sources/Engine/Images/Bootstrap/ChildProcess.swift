@@ -97,6 +97,11 @@ final class OwnedPipeEnd: Sendable {
 
   /// All of it. Blocks.
   func write(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
+    // A reader that is gone is an error here, not the end of the daemon.
+    var pipeSignal = sigset_t()
+    sigemptyset(&pipeSignal)
+    sigaddset(&pipeSignal, SIGPIPE)
+    pthread_sigmask(SIG_BLOCK, &pipeSignal, nil)
     var rest = bytes[...]
     while !rest.isEmpty {
       let part = UnsafeRawBufferPointer(rebasing: rest)
