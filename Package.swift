@@ -64,7 +64,7 @@ let package = Package(
     .target(
       name: "DockerAPI",
       dependencies: [
-        "DockerTypes", "Engine", "ImageSpec", runtime("Errors"), runtime("Linux"),
+        "DockerTypes", "Engine", "ImageSpec", "Registry", runtime("Errors"), runtime("Linux"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),

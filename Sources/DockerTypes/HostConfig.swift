@@ -140,7 +140,6 @@ public struct HostConfig: WireValue, Equatable, Sendable {
   }
 
   public func encode(to encoder: any Encoder) throws {
-    try resources.encode(to: encoder)
     var fields = encoder.container(keyedBy: CodingKeys.self)
     try fields.encode(_binds, forKey: .binds)
     try fields.encode(_containerIDFile, forKey: .containerIDFile)
@@ -178,6 +177,7 @@ public struct HostConfig: WireValue, Equatable, Sendable {
     try fields.encodeIfPresent(sysctls, forKey: .sysctls)
     try fields.encodeIfPresent(runtime, forKey: .runtime)
     try fields.encode(_isolation, forKey: .isolation)
+    try resources.encode(to: encoder)
     try fields.encodeIfPresent(mounts, forKey: .mounts)
     try fields.encode(_maskedPaths, forKey: .maskedPaths)
     try fields.encode(_readonlyPaths, forKey: .readonlyPaths)

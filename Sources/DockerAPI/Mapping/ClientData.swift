@@ -27,9 +27,7 @@ enum ClientData {
   static func networking(_ data: [String: String]) -> NetworkingConfig? { decoded(data[networkingKey]) }
 
   private static func encoded(_ value: some Encodable) throws -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.withoutEscapingSlashes]
-    return String(decoding: try encoder.encode(value), as: UTF8.self)
+    String(decoding: try WireEncoder.encode(value), as: UTF8.self)
   }
 
   private static func decoded<Value: Decodable>(_ text: String?) -> Value? {

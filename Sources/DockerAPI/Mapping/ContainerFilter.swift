@@ -51,7 +51,9 @@ struct ContainerFilter: Sendable {
 
   func allows(_ record: InstanceRecord) -> Bool {
     let state = record.state
-    guard all || state.status == .running || state.status == .paused || state.status == .restarting else { return false }
+    guard all || state.status == .running || state.status == .paused || state.status == .restarting else {
+      return false
+    }
     if let before, record.created >= before { return false }
     if let since, record.created <= since { return false }
     if filters.flag("is-task") == true { return false }
@@ -65,7 +67,9 @@ struct ContainerFilter: Sendable {
       && filters.allows(labels: record.resolved.labels)
       && filters.allows("network") { Self.isOn(record, network: $0) }
       && filters.allows("isolation") { $0 == record.configuration.isolation.rawValue || $0 == "default" }
-      && filters.allows("volume") { wanted in record.mounts.contains { $0.name == wanted || $0.target == wanted || $0.source == wanted } }
+      && filters.allows("volume") { wanted in
+        record.mounts.contains { $0.name == wanted || $0.target == wanted || $0.source == wanted }
+      }
       && filters.allows("expose") { Self.exposes(record, $0) }
       && filters["publish"].isEmpty
       && (filters["ancestor"].isEmpty || ancestors.contains { Self.descends(record, from: $0) })

@@ -87,7 +87,8 @@ extension ContainerConfig {
     entrypoint = record.resolved.entrypoint.map { StringList($0) }
     image = configuration.image
     // Where neither says, the client shows nothing rather than the root.
-    workingDir = record.resolved.workingDirectory == "/" ? process.workingDirectory ?? "" : record.resolved.workingDirectory
+    workingDir =
+      record.resolved.workingDirectory == "/" ? process.workingDirectory ?? "" : record.resolved.workingDirectory
     labels = record.resolved.labels
     stopSignal = record.resolved.stopSignal
     stopTimeout = configuration.stopTimeout

@@ -76,13 +76,17 @@ extension MountConfiguration {
       throw ApusError(.unsupported, "mounts of type \"\(type)\" are not available: use bind, volume or tmpfs")
     }
     guard !target.isEmpty else { throw invalid(type, "field Target must not be empty") }
-    guard target.hasPrefix("/") else { throw invalid(type, "invalid mount path: '\(target)' mount path must be absolute") }
+    guard target.hasPrefix("/") else {
+      throw invalid(type, "invalid mount path: '\(target)' mount path must be absolute")
+    }
     self.init(kind, source: source, target: target)
     readOnly = mount.readOnly ?? false
     switch kind {
     case .bind:
       guard !source.isEmpty else { throw invalid(type, "field Source must not be empty") }
-      guard source.hasPrefix("/") else { throw invalid(type, "invalid mount path: '\(source)' mount path must be absolute") }
+      guard source.hasPrefix("/") else {
+        throw invalid(type, "invalid mount path: '\(source)' mount path must be absolute")
+      }
       propagation = mount.bindOptions?.propagation?.nonEmpty
       nonRecursive = mount.bindOptions?.nonRecursive ?? false
       createSource = mount.bindOptions?.createMountpoint ?? false

@@ -69,7 +69,7 @@ extension DockerAPI {
     summary.mode = stat.mode
     summary.mtime = GoTime.string(stat.modified)
     summary.linkTarget = stat.linkTarget
-    return try JSONEncoder().encode(summary).base64EncodedString()
+    return Data(try WireEncoder.encode(summary)).base64EncodedString()
   }
 }
 
@@ -77,7 +77,7 @@ extension ContainerConfig {
   /// What a commit's body overrides, as Dockerfile instructions: the one form in which the engine takes changes.
   var instructions: [String] {
     func array(_ values: [String]) -> String {
-      (try? JSONEncoder().encode(values)).map { String(decoding: $0, as: UTF8.self) } ?? "[]"
+      (try? WireEncoder.encode(values)).map { String(decoding: $0, as: UTF8.self) } ?? "[]"
     }
     func text(_ value: String) -> String { array([value]).dropFirst().dropLast().description }
     var lines: [String] = []
@@ -87,7 +87,9 @@ extension ContainerConfig {
       guard let separator = assignment.firstIndex(of: "=") else { continue }
       lines.append("ENV \(assignment[..<separator])=" + text(String(assignment[assignment.index(after: separator)...])))
     }
-    for (name, value) in (labels ?? [:]).sorted(by: { $0.key < $1.key }) { lines.append("LABEL \(text(name))=\(text(value))") }
+    for (name, value) in (labels ?? [:]).sorted(by: { $0.key < $1.key }) {
+      lines.append("LABEL \(text(name))=\(text(value))")
+    }
     if !user.isEmpty { lines.append("USER \(user)") }
     if !workingDir.isEmpty { lines.append("WORKDIR \(workingDir)") }
     if let signal = stopSignal, !signal.isEmpty { lines.append("STOPSIGNAL \(signal)") }

@@ -55,11 +55,12 @@ extension DockerAPI {
   @Sendable func containerChanges(_ request: APIRequest) async throws -> Response {
     let changes = try await instance(request).changes()
     guard !changes.isEmpty else { return .json([FilesystemChange]?.none) }
-    return .json(changes.map { change in
-      var result = FilesystemChange()
-      result.path = change.path
-      result.kind = change.kind.rawValue
-      return result
-    })
+    return .json(
+      changes.map { change in
+        var result = FilesystemChange()
+        result.path = change.path
+        result.kind = change.kind.rawValue
+        return result
+      })
   }
 }

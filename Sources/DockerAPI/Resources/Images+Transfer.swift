@@ -28,7 +28,8 @@ extension DockerAPI {
         .unsupported, "importing from \(source) is not available: download it and send it as the request's body")
     }
     let query = request.query
-    let reference = query.text("repo").map { repository in query.text("tag").map { "\(repository):\($0)" } ?? repository }
+    let reference = query.text("repo").map { repository in query.text("tag").map { "\(repository):\($0)" } ?? repository
+    }
     let id = try await engine.images.importTar(
       request.bodyStream(), reference: reference, changes: query.all("changes"), message: query.text("message") ?? "")
     var message = ProgressMessage()

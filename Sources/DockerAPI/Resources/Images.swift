@@ -57,16 +57,17 @@ extension DockerAPI {
 
   @Sendable func imageHistory(_ request: APIRequest) async throws -> Response {
     let history = try await engine.images.history(try request.parameter("name"))
-    return .json(history.map { line in
-      var entry = DockerTypes.ImageHistoryEntry()
-      entry.id = line.id?.description ?? "<missing>"
-      entry.created = line.created.map { GoTime.split($0).seconds } ?? 0
-      entry.createdBy = line.createdBy
-      entry.tags = line.references.isEmpty ? nil : line.references
-      entry.size = Int(line.size)
-      entry.comment = line.comment
-      return entry
-    })
+    return .json(
+      history.map { line in
+        var entry = DockerTypes.ImageHistoryEntry()
+        entry.id = line.id?.description ?? "<missing>"
+        entry.created = line.created.map { GoTime.split($0).seconds } ?? 0
+        entry.createdBy = line.createdBy
+        entry.tags = line.references.isEmpty ? nil : line.references
+        entry.size = Int(line.size)
+        entry.comment = line.comment
+        return entry
+      })
   }
 
   @Sendable func tagImage(_ request: APIRequest) async throws -> Response {

@@ -54,7 +54,8 @@ extension DockerAPI {
 
   @Sendable func noNetworks(_ request: APIRequest) async throws -> Response {
     throw ApusError(
-      .unsupported, "networks cannot be made or connected in this version: there are none, host and bridge (a loopback)")
+      .unsupported, "networks cannot be made or connected in this version: there are none, host and bridge (a loopback)"
+    )
   }
 
   private static func network(_ reference: String) throws(ApusError) -> PredefinedNetwork {

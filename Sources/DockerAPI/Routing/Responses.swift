@@ -36,13 +36,7 @@ extension HTTPField.Name {
 extension ByteBuffer {
   /// JSON and a newline, as Go's encoder ends it.
   init(json value: some Encodable) throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.withoutEscapingSlashes]
-    let data = try encoder.encode(value)
-    self.init()
-    reserveCapacity(data.count + 1)
-    writeBytes(data)
-    writeInteger(UInt8(ascii: "\n"))
+    self.init(bytes: try WireEncoder.encode(value) + [UInt8(ascii: "\n")])
   }
 }
 
