@@ -25,11 +25,13 @@ extension Engine {
       var record = InstanceRecord(
         id: id, name: name, created: Date(), configuration: configuration, imageID: image.id, resolved: resolved,
         layers: image.layers)
-      record.mounts = try await Seams.resolveMounts(configuration, image: resolved, id: id, services: services)
+      record.mounts = try await services.volumes.resolveMounts(
+        configuration, image: resolved, layers: image.layers, id: id
+      ) { [services] in try await services.index.resolve($0).record }
       do {
         try await store(record)
       } catch {
-        await Seams.releaseVolumes(of: record, removeAnonymous: true, services: services)
+        await services.volumes.release(record, removeAnonymous: true)
         throw error
       }
       let instance = Instance(record: record, services: services)

@@ -26,11 +26,15 @@ extension Engine {
       let images = try ImageService(
         database: database.queue, content: content, layers: layers, blocking: blocking,
         uses: { await index.imageUses() }, publish: { events.publish($0) }, logger: logger)
+      let trash = try Trash(root: paths.trash, blocking: blocking, logger: logger)
+      let volumes = try VolumeService(
+        root: paths.volumes, database: database.queue, layers: layers, blocking: blocking,
+        discard: { try trash.discard($0, as: $1) }, publish: { events.publish($0) }, logger: logger)
       let services = EngineServices(
         configuration: configuration, identity: try identity(paths), logger: logger, events: events, index: index,
         database: database, store: InstanceStore(database: database, blocking: blocking, logger: logger),
-        content: content, layers: layers, images: images, volumes: VolumeService(),
-        trash: try Trash(root: paths.trash, blocking: blocking, logger: logger), cgroups: try Cgroups.detect(),
+        content: content, layers: layers, images: images, volumes: volumes,
+        trash: trash, cgroups: try Cgroups.detect(),
         runtime: try RuntimeExecutable(path: configuration.runtimePath), reactor: try ShimReactor(), blocking: blocking)
       return (services, lock)
     }

@@ -22,6 +22,7 @@ struct Reconciliation {
       let instance = Instance(record: record, services: services)
       try services.index.reserve(name: record.name, for: record.id)
       services.index.insert(instance)
+      services.volumes.adopt(record)
       instances.append(instance)
     }
     await each(instances) { await $0.reconcile() }

@@ -141,6 +141,7 @@ extension Instance {
     ended.connection.close()
     ShimReaper.reap(ended.shimPID, startTime: ended.shimStartTime, child: ended.isChild, logger: logger)
     ended.lease.release()
+    SharedMemory.remove(paths)
     sandbox = nil
     stopHealthChecks()
     for exec in services.index.execs(of: id) { exec.endedWithInstance() }

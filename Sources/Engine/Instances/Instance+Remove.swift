@@ -58,9 +58,10 @@ extension Instance {
     }
     services.store.noteDeletion(of: id)
     services.index.remove(id: id, name: current.name)
+    SharedMemory.remove(paths)
     services.trash.delete(directory: paths.runDirectory)
     for session in takeWaitingSessions() { session.end() }
-    await Seams.releaseVolumes(of: current, removeAnonymous: volumes, services: services)
+    await services.volumes.release(current, removeAnonymous: volumes)
     publish("destroy")
     fulfilWaits([.notRunning, .nextExit, .removed])
   }

@@ -36,6 +36,7 @@ struct Launch: Sendable {
       try Files.makeDirectory(paths.runDirectory, mode: 0o711)
       let layers = try services.layers.acquire(record.layers)
       lease = layers
+      try services.volumes.prepare(record)
       let specification = SandboxSpecification(
         record,
         context: SandboxContext(paths: paths, cgroupParent: services.configuration.cgroupParent, peers: peers))
