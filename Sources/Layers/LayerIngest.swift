@@ -18,7 +18,7 @@ public final class LayerIngest: @unchecked Sendable {
   private var prefix: [UInt8] = []
   private var compression: Compression?
   private var decompressor: (any Decompressor)?
-  private let compressor: GzipCompressor?
+  private var compressor: GzipCompressor?
   private let keepsBlob: Bool
   private var blob: BlobWriter?
   /// Of the bytes that come in; nil where nobody needs it, or where it is the diff ID.
@@ -37,7 +37,7 @@ public final class LayerIngest: @unchecked Sendable {
   ///   - expected: size and digest that the incoming bytes must have.
   ///   - expectedDiffID: digest that the uncompressed archive must have.
   ///   - keepBlob: store the incoming bytes in the content store.
-  ///   - compressTo: for archives made here: the incoming bytes are plain, the blob is written compressed.
+  ///   - compressTo: for archives made here: where the incoming bytes are plain, the blob is written compressed.
   public init(
     store: EROFSLayerStore, mediaType: String? = nil, expected: Descriptor? = nil, expectedDiffID: Digest? = nil,
     keepBlob: Bool = true, compressTo: BlobCompression? = nil, limits: LayerLimits = LayerLimits()
@@ -79,8 +79,9 @@ public final class LayerIngest: @unchecked Sendable {
 
   /// Chooses the path the bytes take, and sends those that have been waiting.
   private func begin() throws(ApusError) {
-    let compression = compressor == nil ? try Compression(prefix: prefix[...]) : .plain
+    let compression = try Compression(prefix: prefix[...])
     self.compression = compression
+    if compression != .plain { compressor = nil }
     decompressor = try compression.makeDecompressor()
     let algorithm = expected?.digest.algorithm ?? .sha256
     // Plain and uncompressed, blob and archive are the same bytes: one hash is enough.

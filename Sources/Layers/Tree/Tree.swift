@@ -50,8 +50,10 @@ public enum Tree {
   }
 
   public struct Usage: Sendable, Equatable {
-    /// Allocated bytes; a file with several hard links counts once.
+    /// Sizes of all files but directories, as Docker counts; a file with several hard links counts once.
     public var bytes: Int64
+    /// Bytes on disk, directories included.
+    public var allocated: Int64
     public var inodes: Int64
   }
 }
