@@ -13,7 +13,7 @@ final class Connection: EventHandler {
   /// A peer that lets this much accumulate does not read at all.
   private static let maximum = 4 * Frame.maximumPayload
   /// How many frames are taken before others have their turn.
-  private static let turn = 32
+  private static let turn = 8
 
   /// Called with each frame; what it answers goes through ``send(_:)``.
   var onFrame: (Connection, Frame) -> Void = { _, _ in }
