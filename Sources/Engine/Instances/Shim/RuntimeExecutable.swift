@@ -11,24 +11,35 @@ final class RuntimeExecutable: Sendable {
   private let descriptor: Int32
 
   init(path: String) throws {
-    do {
-      let mount = try Mounts.clone(path)
-      try Mounts.setAttributes(at: mount.raw, "", set: .readOnly)
-      descriptor = try Self.high(mount)
-    } catch let error where error.code == .notFound {
-      throw ApusError(
-        .notFound, "The sandbox runtime \(path) does not exist: install apus-runtime there or name another with --runtime.",
-        cause: error)
-    } catch let error where error.code == .permissionDenied {
-      // Without the right to mount there are no containers either, only tests.
-      descriptor = try Self.high(try Files.open(path, flags: O_PATH))
-    }
+    descriptor = try Self.open(path)
   }
 
   deinit { close(descriptor) }
 
+  private static func open(_ path: String) throws(ApusError) -> Int32 {
+    do throws(ApusError) {
+      return try high(readOnlyMount(of: path))
+    } catch {
+      switch error.code {
+      case .notFound:
+        throw ApusError(
+          .notFound, "The sandbox runtime \(path) does not exist: install apus-runtime there, or name another one.",
+          cause: error)
+      // Without the right to mount there are no containers either, only tests.
+      case .permissionDenied: return try high(Files.open(path, flags: O_PATH))
+      default: throw error
+      }
+    }
+  }
+
+  private static func readOnlyMount(of path: String) throws(ApusError) -> OwnedDescriptor {
+    let mount = try Mounts.clone(path)
+    try Mounts.setAttributes(at: mount.raw, "", set: .readOnly)
+    return mount
+  }
+
   /// Descriptor 3 is the shim's connection.
-  private static func high(_ file: borrowing OwnedDescriptor) throws(ApusError) -> Int32 {
+  private static func high(_ file: consuming OwnedDescriptor) throws(ApusError) -> Int32 {
     try file.duplicate(minimum: 10).release()
   }
 

@@ -27,9 +27,14 @@ final class ShimReactor: Sendable {
 
   init() throws {
     wake = try EventDescriptors.counter().release()
-    let poller = try Poller(capacity: 128)
-    try poller.add(wake, .readable, token: Self.wakeToken)
-    try Self.startThread { [self] in run(poller) }
+    try Self.startThread { [self] in
+      do {
+        try run()
+      } catch {
+        // A defect, or no descriptor left when the daemon starts: without this thread it is deaf to every shim.
+        fatalError("waiting for shims: \(error)")
+      }
+    }
   }
 
   // Once the thread has ended; it holds a reference until then.
@@ -48,8 +53,9 @@ final class ShimReactor: Sendable {
     if signal { EventDescriptors.signal(counter: wake) }
   }
 
-  private func run(_ start: consuming Poller) {
-    var poller = start
+  private func run() throws {
+    var poller = try Poller(capacity: 128)
+    try poller.add(wake, .readable, token: Self.wakeToken)
     var channels: [UInt64: FrameChannel] = [:]
     var nextToken: UInt64 = 1
     // Channels that had more to read than one turn allows.
@@ -68,13 +74,7 @@ final class ShimReactor: Sendable {
     }
 
     while true {
-      let ready: [Poller.Ready]
-      do {
-        ready = try poller.wait(milliseconds: unfinished.isEmpty ? -1 : 0)
-      } catch {
-        // EBADF and EINVAL only: a defect that a retry would not mend, and the log would fill.
-        fatalError("waiting for shims: \(error)")
-      }
+      let ready = try poller.wait(milliseconds: unfinished.isEmpty ? -1 : 0)
       let more = unfinished
       unfinished = []
       for event in ready {
