@@ -1,0 +1,142 @@
+import ArgumentParser
+import Errors
+import Glibc
+
+struct RunCommand: CreatesContainer {
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Run a program in a new container.",
+    usage: "apus run [<options>] <image> [<command> [<argument> ...]]",
+    discussion: """
+      apus run -it --rm debian:12 bash
+      apus run -d --name web --memory 256m --restart on-failure:3 -v data:/data image
+      apus run --rm -v $PWD:/src -w /src -u $(id -u) image make
+      """, helpNames: .long)
+  static let flags = CreateOptions.flags + " detach d sig-proxy"
+
+  @OptionGroup var connection: ConnectionOptions
+  @Flag(name: .shortAndLong, help: "Run in the background and print the container's id.")
+  var detach = false
+  @Option(help: .init("Keys that leave the container running, instead of ctrl-p,ctrl-q.", valueName: "keys"))
+  var detachKeys: String?
+  @Flag(inversion: .prefixedNo, help: "Hand signals on to the program.")
+  var sigProxy = true
+  @OptionGroup var options: CreateOptions
+  @Argument(help: .init("The image, and the program in it with its arguments.", valueName: "image"), completion: .images)
+  var words: [String]
+
+  func run() throws {
+    let terminal = options.program.process.tty
+    let streams = try options.attachedStreams()
+    if detach, !options.attach.isEmpty { throw UsageError("Options --detach and --attach exclude each other.") }
+    if terminal, !detach, streams.contains("stdin"), !Console.isTerminal(0) { throw ExitStatus.noTerminal }
+    if let detachKeys { _ = try DetachKeys(detachKeys) }
+    let client = try client()
+    let id = try ContainerCreation(client: client, options: options).create(words, detached: detach)
+    let start = { try ContainerCreation.start(id, client) }
+    if detach {
+      try start()
+      return try Console.printLine(id)
+    }
+    let status = try Foreground(
+      client: client, id: id, terminal: terminal, streams: streams, detachKeys: detachKeys, proxiesSignals: sigProxy,
+      condition: options.rm ? "removed" : "next-exit", start: start
+    ).run()
+    try ExitStatus.end(status)
+  }
+}
+
+struct CreateCommand: CreatesContainer {
+  static let configuration = CommandConfiguration(
+    commandName: "create", abstract: "Create a container without starting it.",
+    usage: "apus create [<options>] <image> [<command> [<argument> ...]]",
+    discussion: "apus create --name job image ./work && apus start -a job", helpNames: .long)
+  static let flags = CreateOptions.flags
+
+  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var options: CreateOptions
+  @Argument(help: .init("The image, and the program in it with its arguments.", valueName: "image"), completion: .images)
+  var words: [String]
+
+  func run() throws {
+    try Console.printLine(try ContainerCreation(client: client(), options: options).create(words, detached: false))
+  }
+}
+
+/// Creates containers, and starts them with the exit statuses a shell would give.
+struct ContainerCreation {
+  let client: Client
+  let options: CreateOptions
+
+  /// Creates the container, pulling its image when that is missing, and returns its id.
+  ///
+  /// - Parameter words: the image, then the command.
+  func create(_ words: [String], detached: Bool) throws -> String {
+    let image = words[0]
+    let size = options.program.process.tty ? Console.size() ?? Console.size(of: 0) : nil
+    let body = try CreateRequest.body(
+      options, image: image, command: Array(words.dropFirst()), detached: detached, consoleSize: size)
+    if let cidfile = options.cidfile, access(cidfile, F_OK) == 0 {
+      throw ExitStatus(
+        status: 125, message: "The file \(cidfile) for the container's id exists already; remove it, or name another.")
+    }
+    guard ["always", "missing", "never"].contains(options.pull) else {
+      throw UsageError("Option --pull wants always, missing or never, not '\(options.pull)'.")
+    }
+    do {
+      let answer = try post(body, image)
+      for warning in answer["Warnings"].strings { Console.warn("Warning: \(warning)") }
+      let id = answer["Id"].string ?? ""
+      if let cidfile = options.cidfile { try LocalFile.create(cidfile, Array(id.utf8)) }
+      return id
+    } catch let failure as APIFailure {
+      throw ExitStatus(status: 125, message: failure.message)
+    } catch let error as ApusError {
+      throw ExitStatus(status: 125, message: error.message)
+    } catch let exit as ExitStatus {
+      throw ExitStatus(status: 125, message: exit.message)
+    }
+  }
+
+  private func post(_ body: JSON, _ image: String) throws -> JSON {
+    let target = Target.path(
+      ["containers", "create"], [("name", options.name), ("platform", options.platform)])
+    let pull = ImagePull(client: client, reference: image, platform: options.platform)
+    if options.pull == "always" { try pull.run(quiet: options.quiet, output: 2) }
+    do {
+      return try client.request("POST", target, body: body)
+    } catch let failure as APIFailure where failure.isMissingImage && options.pull == "missing" {
+      if !options.quiet { Console.warn("The image '\(image)' is not here; pulling it.") }
+      try pull.run(quiet: options.quiet, output: 2)
+      return try client.request("POST", target, body: body)
+    }
+  }
+
+  static func start(_ id: String, _ client: Client) throws {
+    do {
+      try client.request("POST", Target.container(id, "start"))
+    } catch let failure as APIFailure {
+      throw ExitStatus(status: failure.startStatus, message: failure.message)
+    }
+  }
+}
+
+extension ExitStatus {
+  static let noTerminal = ExitStatus(
+    status: 1, message: "Option --tty needs a terminal, and standard input is none; leave out -t.")
+}
+
+extension APIFailure {
+  var isMissingImage: Bool { status == 404 && message.lowercased().contains("no such image") }
+
+  /// 127 when the program is not there, 126 when it cannot be executed, 125 for anything else.
+  var startStatus: Int32 {
+    let message = message.lowercased()
+    if ["executable file not found", "no such file or directory"].contains(where: { message.contains($0) }) {
+      return 127
+    }
+    if ["permission denied", "is a directory", "exec format error"].contains(where: { message.contains($0) }) {
+      return 126
+    }
+    return 125
+  }
+}

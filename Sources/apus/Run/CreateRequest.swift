@@ -1,0 +1,416 @@
+import Errors
+import Glibc
+
+/// The body of `POST /containers/create`, made from the options of `run` and `create`.
+///
+/// What is wrong in an option is said here, before the daemon is asked; what the daemon knows better (does the image
+/// exist, can the host do it) is left to it.
+struct CreateRequest {
+  private let options: CreateOptions
+  private var config: [JSON.Member] = []
+  private var host: [JSON.Member] = []
+
+  /// - Parameters:
+  ///   - detached: whether nothing will be attached.
+  ///   - environment: reads a variable of this process, for `-e NAME`.
+  static func body(
+    _ options: CreateOptions, image: String, command: [String], detached: Bool,
+    consoleSize: (rows: Int, columns: Int)? = nil, environment: (String) -> String? = ProcessOptions.inherited
+  ) throws -> JSON {
+    var request = CreateRequest(options: options)
+    try request.process(image: image, command: command, detached: detached, environment)
+    try request.identity()
+    try request.mounts()
+    try request.limits()
+    try request.security()
+    let network = try request.network()
+    try request.health()
+    try request.logging()
+    if let consoleSize {
+      request.host("ConsoleSize", .array([JSON(consoleSize.rows), JSON(consoleSize.columns)]))
+    }
+    request.config("HostConfig", .object(request.host))
+    if let network { request.config("NetworkingConfig", network) }
+    return .object(request.config)
+  }
+
+  /// The changes that `update` asks for.
+  static func update(_ limits: UpdatableLimits, restart: String?) throws -> JSON {
+    var request = CreateRequest(options: CreateOptions())
+    try request.updatable(limits)
+    if let restart { request.host("RestartPolicy", try restartPolicy(restart)) }
+    return .object(request.host)
+  }
+
+  private init(options: CreateOptions) { self.options = options }
+
+  // MARK: Members
+
+  private mutating func config(_ key: String, _ value: JSON) { config.append(.init(key: key, value: value)) }
+  private mutating func host(_ key: String, _ value: JSON) { host.append(.init(key: key, value: value)) }
+
+  private mutating func config(_ key: String, _ value: String?) {
+    if let value { config(key, .string(value)) }
+  }
+
+  private mutating func host(_ key: String, _ value: String?) {
+    if let value { host(key, .string(value)) }
+  }
+
+  private mutating func host(_ key: String, _ value: Int?) {
+    if let value { host(key, JSON(value)) }
+  }
+
+  private mutating func host(_ key: String, _ values: [String]) {
+    if !values.isEmpty { host(key, JSON(values)) }
+  }
+
+  private mutating func host(_ key: String, _ value: Bool) {
+    if value { host(key, JSON.bool(true)) }
+  }
+
+  private mutating func host(_ key: String, pairs: [String]) {
+    if !pairs.isEmpty { host(key, JSON.object(Self.members(pairs))) }
+  }
+
+  private mutating func host(_ key: String, bytes text: String?, option: String, unlimited: Bool = false) throws {
+    guard let text else { return }
+    if unlimited, text == "-1" { return host(key, JSON(-1)) }
+    guard let value = Quantity.bytes(text) else {
+      throw Self.failure(option, text, "it wants a size such as 512m or 2g")
+    }
+    host(key, JSON(value))
+  }
+
+  static func failure(_ option: String, _ value: String, _ want: String) -> UsageError {
+    UsageError("Option --\(option) cannot be '\(value)': \(want).")
+  }
+
+  /// `key=value` texts as members; a later one replaces an earlier one of the same key.
+  static func members(_ pairs: [String]) -> [JSON.Member] {
+    var members: [JSON.Member] = []
+    for text in pairs {
+      let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      members.removeAll { $0.key == parts[0] }
+      members.append(.init(key: parts[0], value: .string(parts.count > 1 ? parts[1] : "")))
+    }
+    return members
+  }
+
+  // MARK: The program
+
+  private mutating func process(
+    image: String, command: [String], detached: Bool, _ environment: (String) -> String?
+  ) throws {
+    let program = options.program
+    let interactive = program.process.interactive
+    let attached = detached ? [] : try options.attachedStreams()
+    config("Image", image)
+    if !command.isEmpty { config("Cmd", JSON(command)) }
+    config("Tty", .bool(program.process.tty))
+    config("OpenStdin", .bool(interactive))
+    config("StdinOnce", .bool(interactive && attached.contains("stdin")))
+    config("AttachStdin", .bool(attached.contains("stdin")))
+    config("AttachStdout", .bool(attached.contains("stdout")))
+    config("AttachStderr", .bool(attached.contains("stderr")))
+    let variables = try program.process.environment(environment)
+    if !variables.isEmpty { config("Env", JSON(variables)) }
+    // An empty entrypoint removes the image's.
+    if let entrypoint = program.entrypoint { config("Entrypoint", .array([.string(entrypoint)])) }
+    config("WorkingDir", program.process.workdir)
+    config("User", program.process.user)
+    config("StopSignal", program.stopSignal)
+    if let value = program.stopTimeout { config("StopTimeout", JSON(value)) }
+    host("Init", program.useInit)
+    host("AutoRemove", options.rm)
+    if let text = options.restart { host("RestartPolicy", try Self.restartPolicy(text)) }
+    host("Runtime", options.runtime)
+    host("Isolation", options.vm ? "vm" : options.isolation)
+  }
+
+  private static func restartPolicy(_ text: String) throws -> JSON {
+    let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    var policy: JSON = ["Name": .string(parts[0])]
+    if parts.count > 1 {
+      guard let count = Int(parts[1]) else {
+        throw failure("restart", text, "the number of tries after the colon is not a number")
+      }
+      policy["MaximumRetryCount"] = JSON(count)
+    }
+    return policy
+  }
+
+  private mutating func identity() throws {
+    let program = options.program
+    let labels = Self.members(try program.labelFile.flatMap(SettingsFile.lines) + program.label)
+    if !labels.isEmpty { config("Labels", .object(labels)) }
+    host("Annotations", pairs: program.annotation)
+    config("Hostname", options.network.hostname)
+    config("Domainname", options.network.domainname)
+    host("GroupAdd", program.groupAdd)
+  }
+
+  private mutating func mounts() throws {
+    let storage = options.storage
+    var binds: [String] = []
+    var volumes: [JSON.Member] = []
+    for text in storage.volume {
+      switch try VolumeArgument.parse(text) {
+      case .bind(let bind): binds.append(bind)
+      case .anonymous(let target): volumes.append(.init(key: target, value: .object([])))
+      }
+    }
+    host("Binds", binds)
+    if !volumes.isEmpty { config("Volumes", .object(volumes)) }
+    let mounts = try storage.mount.map(MountArgument.parse)
+    if !mounts.isEmpty { host("Mounts", .array(mounts)) }
+    var tmpfs: [JSON.Member] = []
+    for text in storage.tmpfs {
+      let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      tmpfs.append(.init(key: parts[0], value: .string(parts.count > 1 ? parts[1] : "")))
+    }
+    if !tmpfs.isEmpty { host("Tmpfs", .object(tmpfs)) }
+    host("VolumesFrom", storage.volumesFrom)
+    host("VolumeDriver", storage.volumeDriver)
+    host("StorageOpt", pairs: storage.storageOpt)
+  }
+
+  // MARK: Limits
+
+  private mutating func updatable(_ limits: UpdatableLimits) throws {
+    try host("Memory", bytes: limits.memory, option: "memory")
+    try host("MemorySwap", bytes: limits.memorySwap, option: "memory-swap", unlimited: true)
+    try host("MemoryReservation", bytes: limits.memoryReservation, option: "memory-reservation")
+    if let text = limits.cpus {
+      guard let value = Quantity.nanoCPUs(text) else { throw Self.failure("cpus", text, "it wants a number such as 1.5") }
+      host("NanoCpus", JSON(value))
+    }
+    host("CpuShares", limits.cpuShares)
+    host("CpuPeriod", limits.cpuPeriod)
+    host("CpuQuota", limits.cpuQuota)
+    host("CpuRealtimePeriod", limits.cpuRtPeriod)
+    host("CpuRealtimeRuntime", limits.cpuRtRuntime)
+    host("CpusetCpus", limits.cpusetCpus)
+    host("CpusetMems", limits.cpusetMems)
+    host("PidsLimit", limits.pidsLimit)
+    host("BlkioWeight", limits.blkioWeight)
+  }
+
+  private mutating func limits() throws {
+    let limits = options.limits
+    try updatable(limits.updatable)
+    host("MemorySwappiness", limits.memorySwappiness)
+    try throttle("BlkioWeightDevice", limits.blkioWeightDevice, "blkio-weight-device", member: "Weight", bytes: false)
+    try throttle("BlkioDeviceReadBps", limits.deviceReadBps, "device-read-bps", bytes: true)
+    try throttle("BlkioDeviceWriteBps", limits.deviceWriteBps, "device-write-bps", bytes: true)
+    try throttle("BlkioDeviceReadIOps", limits.deviceReadIops, "device-read-iops", bytes: false)
+    try throttle("BlkioDeviceWriteIOps", limits.deviceWriteIops, "device-write-iops", bytes: false)
+    let ulimits = try limits.ulimit.map { try ulimit($0) }
+    if !ulimits.isEmpty { host("Ulimits", .array(ulimits)) }
+    try host("ShmSize", bytes: limits.shmSize, option: "shm-size")
+    host("OomKillDisable", limits.oomKillDisable)
+    host("OomScoreAdj", limits.oomScoreAdj)
+    host("CgroupParent", limits.cgroupParent)
+  }
+
+  private mutating func throttle(
+    _ key: String, _ texts: [String], _ option: String, member: String = "Rate", bytes: Bool
+  ) throws {
+    let values = try texts.map { text -> JSON in
+      guard let colon = text.lastIndex(of: ":") else { throw Self.failure(option, text, "it wants device:\(member.lowercased())") }
+      let amount = String(text[text.index(after: colon)...])
+      guard let value = bytes ? Quantity.bytes(amount) : Int64(amount) else {
+        throw Self.failure(option, text, "'\(amount)' is not an amount")
+      }
+      return .object([
+        .init(key: "Path", value: .string(String(text[..<colon]))), .init(key: member, value: JSON(value)),
+      ])
+    }
+    if !values.isEmpty { host(key, .array(values)) }
+  }
+
+  private func ulimit(_ text: String) throws -> JSON {
+    let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+    let limits = parts.count == 2 ? parts[1].split(separator: ":").map { Int64($0) } : []
+    guard let soft = limits.first ?? nil, limits.count <= 2, let hard = limits.last ?? nil else {
+      throw Self.failure("ulimit", text, "it wants name=soft[:hard], such as nofile=1024:2048")
+    }
+    return ["Name": .string(parts[0]), "Soft": JSON(soft), "Hard": JSON(hard)]
+  }
+
+  // MARK: Security
+
+  private mutating func security() throws {
+    let security = options.security
+    host("Privileged", security.privileged)
+    host("ReadonlyRootfs", security.readOnly)
+    host("CapAdd", security.capAdd)
+    host("CapDrop", security.capDrop)
+    host("SecurityOpt", try security.securityOpt.map { try Self.securityOption($0) })
+    if !security.device.isEmpty { host("Devices", .array(security.device.map { Self.device($0) })) }
+    host("DeviceCgroupRules", security.deviceCgroupRule)
+    if let text = security.gpus {
+      let count = text == "all" ? -1 : JSON(Int64(text) ?? -1)
+      host("DeviceRequests", [["Driver": "", "Count": count, "Capabilities": [["gpu"]]]])
+    }
+    host("Sysctls", pairs: security.sysctl)
+    host("UsernsMode", security.userns)
+    host("PidMode", security.pid)
+    host("IpcMode", security.ipc)
+    host("UTSMode", security.uts)
+    host("CgroupnsMode", security.cgroupns)
+  }
+
+  /// A seccomp profile is named by its file here and sent as its text.
+  private static func securityOption(_ text: String) throws -> String {
+    let separator: Character = text.contains("=") ? "=" : ":"
+    let parts = text.split(separator: separator, maxSplits: 1).map(String.init)
+    guard parts.count == 2, parts[0] == "seccomp", !["unconfined", "builtin", "default"].contains(parts[1]) else {
+      return text
+    }
+    let profile = try LocalFile.read(parts[1])
+    guard (try? JSONReader.read(profile)) != nil else {
+      throw ApusError(.invalidArgument, "The seccomp profile \(parts[1]) is not valid JSON.")
+    }
+    return "seccomp=" + String(decoding: profile, as: UTF8.self)
+  }
+
+  private static func device(_ text: String) -> JSON {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+    let isMode = { (text: String) in !text.isEmpty && text.allSatisfy { "rwm".contains($0) } }
+    var target = parts[0], mode = "rwm"
+    if parts.count == 2 {
+      if isMode(parts[1]) { mode = parts[1] } else { target = parts[1] }
+    } else if parts.count > 2 {
+      target = parts[1].isEmpty ? parts[0] : parts[1]
+      mode = parts[2]
+    }
+    return ["PathOnHost": .string(parts[0]), "PathInContainer": .string(target), "CgroupPermissions": .string(mode)]
+  }
+
+  // MARK: Health, log
+
+  private mutating func health() throws {
+    let health = options.health
+    if health.noHealthcheck { return config("Healthcheck", ["Test": ["NONE"]]) }
+    var members: [JSON.Member] = []
+    if let command = health.healthCmd {
+      members.append(.init(key: "Test", value: ["CMD-SHELL", .string(command)]))
+    }
+    for (text, option, key) in [
+      (health.healthInterval, "health-interval", "Interval"), (health.healthTimeout, "health-timeout", "Timeout"),
+      (health.healthStartPeriod, "health-start-period", "StartPeriod"),
+      (health.healthStartInterval, "health-start-interval", "StartInterval"),
+    ] {
+      guard let text else { continue }
+      guard let value = Quantity.duration(text) else {
+        throw Self.failure(option, text, "it wants a duration such as 30s")
+      }
+      members.append(.init(key: key, value: JSON(value)))
+    }
+    if let retries = health.healthRetries { members.append(.init(key: "Retries", value: JSON(retries))) }
+    if !members.isEmpty { config("Healthcheck", .object(members)) }
+  }
+
+  private mutating func logging() throws {
+    guard options.logDriver != nil || !options.logOpt.isEmpty else { return }
+    host(
+      "LogConfig",
+      ["Type": .string(options.logDriver ?? ""), "Config": .object(Self.members(options.logOpt))])
+  }
+
+  // MARK: Network
+
+  /// Fills in the host configuration, and returns the member for the endpoints.
+  private mutating func network() throws -> JSON? {
+    let network = options.network
+    let networks = network.network.map(Self.networkName)
+    host("NetworkMode", JSON.string(networks.first ?? "default"))
+    host("Dns", network.dns)
+    host("DnsOptions", network.dnsOption)
+    host("DnsSearch", network.dnsSearch)
+    host("ExtraHosts", network.addHost)
+    host("Links", network.link)
+    host("PublishAllPorts", network.publishAll)
+    var exposed = try network.expose.flatMap(PortArgument.exposed).map { JSON.Member(key: $0, value: .object([])) }
+    var bindings: JSON = [:]
+    for port in try network.publish.flatMap(PortArgument.published) {
+      if !exposed.contains(where: { $0.key == port.inside }) { exposed.append(.init(key: port.inside, value: .object([]))) }
+      let binding: JSON = ["HostIp": .string(port.address), "HostPort": .string(port.outside)]
+      bindings[port.inside] = .array(bindings[port.inside].elements + [binding])
+    }
+    if !exposed.isEmpty { config("ExposedPorts", .object(exposed)) }
+    if !bindings.members.isEmpty { host("PortBindings", bindings) }
+    config("MacAddress", network.macAddress)
+    return Self.endpoints(network, networks)
+  }
+
+  /// `name=foo,alias=bar` is `foo` here.
+  private static func networkName(_ text: String) -> String {
+    guard text.contains("=") else { return text }
+    let fields = text.split(separator: ",").map(String.init)
+    return fields.first { $0.hasPrefix("name=") }.map { String($0.dropFirst(5)) } ?? text
+  }
+
+  private static func endpoints(_ network: NetworkOptions, _ networks: [String]) -> JSON? {
+    var addresses: JSON = [:]
+    if let value = network.ip { addresses["IPv4Address"] = .string(value) }
+    if let value = network.ip6 { addresses["IPv6Address"] = .string(value) }
+    if !network.linkLocalIp.isEmpty { addresses["LinkLocalIPs"] = JSON(network.linkLocalIp) }
+    guard !addresses.members.isEmpty || !network.networkAlias.isEmpty || networks.count > 1 else { return nil }
+    var members: [JSON.Member] = []
+    for (position, name) in (networks.isEmpty ? ["default"] : networks).enumerated() {
+      var endpoint: JSON = [:]
+      if position == 0 {
+        if !addresses.members.isEmpty { endpoint["IPAMConfig"] = addresses }
+        if !network.networkAlias.isEmpty { endpoint["Aliases"] = JSON(network.networkAlias) }
+      }
+      members.append(.init(key: name, value: endpoint))
+    }
+    return ["EndpointsConfig": .object(members)]
+  }
+}
+
+extension CreateOptions {
+  /// The streams to attach: what `-a` names, or output and, when interactive, input.
+  func attachedStreams() throws -> Set<String> {
+    let named = attach.map { $0.lowercased() }
+    for name in named where !["stdin", "stdout", "stderr"].contains(name) {
+      throw UsageError("Option --attach wants stdin, stdout or stderr, not '\(name)'.")
+    }
+    if !named.isEmpty { return Set(named) }
+    return program.process.interactive ? ["stdin", "stdout", "stderr"] : ["stdout", "stderr"]
+  }
+}
+
+extension ProcessOptions {
+  /// A variable of this process.
+  static let inherited: @Sendable (String) -> String? = { name in getenv(name).map { String(cString: $0) } }
+
+  /// What `--env-file` and `--env` say, in that order.
+  func environment(_ inherited: (String) -> String?) throws -> [String] {
+    /// `KEY=VALUE` as it is, `KEY` with the value it has here, nothing when it has none.
+    func resolved(_ text: String) -> String? {
+      text.contains("=") ? text : inherited(text).map { "\(text)=\($0)" }
+    }
+    var result = try envFile.flatMap(SettingsFile.lines).compactMap(resolved)
+    for text in env {
+      guard !text.isEmpty, !text.hasPrefix("=") else {
+        throw CreateRequest.failure("env", text, "it wants key=value")
+      }
+      if let value = resolved(text) { result.append(value) }
+    }
+    return result
+  }
+}
+
+/// A file of settings, one to a line.
+enum SettingsFile {
+  /// Its lines without comments and empty ones.
+  static func lines(_ path: String) throws -> [String] {
+    String(decoding: try LocalFile.read(path), as: UTF8.self)
+      .split(whereSeparator: \.isNewline)
+      .map { String($0.drop { $0 == " " || $0 == "\t" }) }
+      .filter { !$0.isEmpty && !$0.hasPrefix("#") }
+  }
+}
