@@ -21,7 +21,7 @@ final class EventLoop {
   private var handlers: [UInt64: any EventHandler] = [:]
   private var lastToken: UInt64 = 0
   private var deadlines: [UInt64: (time: Int64, action: () -> Void)] = [:]
-  private var stopped = false
+  private(set) var isStopped = false
 
   init() throws(ApusError) { poller = try Poller(capacity: 16) }
 
@@ -58,11 +58,11 @@ final class EventLoop {
 
   func cancel(deadline: UInt64) { deadlines[deadline] = nil }
 
-  func stop() { stopped = true }
+  func stop() { isStopped = true }
 
   func run() throws(ApusError) {
     var busy = true
-    while !stopped {
+    while !isStopped {
       var timeout = busy ? Self.idleDelay : -1
       if !deadlines.isEmpty {
         let nearest = deadlines.values.reduce(Int64.max) { min($0, $1.time) }
@@ -72,7 +72,7 @@ final class EventLoop {
       let ready = try poller.wait(milliseconds: Int32(min(timeout, 60_000)))
       for event in ready {
         handlers[event.token]?.handle(event.events)
-        if stopped { return }
+        if isStopped { return }
       }
       let expired = runDeadlines()
       if !ready.isEmpty || expired {

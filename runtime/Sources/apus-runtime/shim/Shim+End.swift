@@ -15,7 +15,8 @@ extension Shim {
     phase = .ending
     exitCode = code
     checkOOM()
-    kill()
+    // The end of a PID namespace's first process is the end of all its processes, and has been waited for.
+    if !ownsProcesses { kill() }
     // A terminal or a pipe is at its end only once the last process that had it is gone.
     streams?.drain(regardless: true)
     streams?.onEnd = { [unowned self] in endIfDone() }
@@ -49,7 +50,7 @@ extension Shim {
   /// Ends once everything has been sent.
   func leave() {
     phase = .ended
-    _ = loop.after(Self.flushGrace) { [unowned self] in loop.stop() }
+    _ = loop.after(Self.flushGrace) { [unowned self] in stop() }
     stopIfFlushed()
   }
 

@@ -46,6 +46,7 @@ extension Shim {
         createWorkingDirectory: request.createWorkingDirectory, useInit: request.useInit, streams: ends.theirs,
         seccompCacheDirectory: request.seccompCacheDirectory, endsWithCaller: true))
     self.container = container
+    ownsProcesses = request.spec.linux?.namespaces.contains { $0.type == "pid" && $0.path.isEmpty } ?? false
     streams = try ends.hub(
       terminal: container.takeTerminal(), input: request.openStdin, closesInput: request.stdinOnce, log: log,
       loop: loop)

@@ -26,6 +26,8 @@ final class Shim {
   var log: JSONLog?
   var execs: [String: ExecSession] = [:]
   var isPaused = false
+  /// Whether the container has a PID namespace of its own.
+  var ownsProcesses = false
   var listener: Listener?
   /// Set before the end when it was not the program's own doing.
   var failure: String?
@@ -62,11 +64,12 @@ final class Shim {
 
   private func forget(_ connection: Connection) {
     connections.removeAll { $0 === connection }
+    guard !loop.isStopped else { return }
     streams?.detach(connection)
     for exec in execs.values { exec.streams.detach(connection) }
     listener?.resume()
     if connection === first {
-      if phase == .waiting { return loop.stop() }
+      if phase == .waiting { return stop() }
       if phase == .created { kill() }
     }
     if phase == .ended { stopIfFlushed() }
@@ -84,7 +87,15 @@ final class Shim {
   }
 
   func stopIfFlushed() {
-    if connections.allSatisfy({ $0.pendingOutput == 0 }) { loop.stop() }
+    if connections.allSatisfy({ $0.pendingOutput == 0 }) { stop() }
+  }
+
+  /// Leaves the loop. Whoever waits for the end of a connection does not wait for the disk: the container's root goes
+  /// last, and that can take as long as the disk is busy.
+  func stop() {
+    loop.stop()
+    for connection in connections { connection.close() }
+    container?.releaseRoot()
   }
 
   // MARK: Signals
@@ -114,7 +125,7 @@ final class Shim {
 
   /// Kills everything; the rest happens when the first process has been reaped.
   func kill() {
-    guard let container else { return loop.stop() }
+    guard let container else { return stop() }
     do throws(ApusError) {
       try container.killAll()
     } catch {
