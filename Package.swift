@@ -81,21 +81,25 @@ let package = Package(
       ], swiftSettings: settings),
     .executableTarget(
       name: "apus",
-      dependencies: [
-        "DockerTypes", runtime("Errors"), runtime("Linux"),
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "NIOCore", package: "swift-nio"),
-        .product(name: "NIOPosix", package: "swift-nio"),
-        .product(name: "NIOHTTP1", package: "swift-nio"),
-      ], swiftSettings: settings),
+      dependencies: [runtime("Errors"), .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: settings),
     .testTarget(name: "ImageSpecTests", dependencies: ["ImageSpec", runtime("Errors")], swiftSettings: settings),
     .testTarget(name: "LayersTests", dependencies: ["Layers", "ImageSpec", runtime("Errors")], swiftSettings: settings),
     .testTarget(name: "RegistryTests", dependencies: ["Registry", "ImageSpec", runtime("Errors")], swiftSettings: settings),
     .testTarget(
       name: "EngineTests", dependencies: ["Engine", "Layers", "ImageSpec", runtime("Errors"), runtime("RuntimeSpec")],
       swiftSettings: settings),
-    .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "DockerTypes", "Engine"], swiftSettings: settings),
-    .testTarget(name: "apusTests", dependencies: ["apus", "DockerTypes"], swiftSettings: settings),
+    .testTarget(
+      name: "DockerAPITests",
+      dependencies: [
+        "DockerAPI", "DockerTypes", "Engine", "ImageSpec", "Registry", runtime("Errors"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+      ], swiftSettings: settings),
+    .testTarget(
+      name: "apusTests",
+      dependencies: ["apus", "DockerTypes", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -4,7 +4,7 @@ import FoundationEssentials
 
 extension ContainerInspect {
   /// `GET /containers/{id}/json`.
-  init(_ record: InstanceRecord, paths: InstancePaths, storage: String, execs: [String]) {
+  init(_ record: InstanceRecord, paths: InstancePaths, storage: String) {
     self.init()
     id = record.id
     created = GoTime.string(record.created)
@@ -23,7 +23,6 @@ extension ContainerInspect {
     driver = storage
     platform = "linux"
     appArmorProfile = record.configuration.security.appArmorProfile ?? ""
-    execIDs = execs.isEmpty ? nil : execs
     hostConfig = HostConfig(record.configuration)
     graphDriver.name = storage
     graphDriver.data = ["UpperDir": paths.upper, "WorkDir": paths.work]

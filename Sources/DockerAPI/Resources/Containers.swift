@@ -82,7 +82,7 @@ extension DockerAPI {
   @Sendable func inspectContainer(_ request: APIRequest) async throws -> Response {
     let instance = try await instance(request)
     var inspect = ContainerInspect(
-      await instance.record, paths: instance.paths, storage: StorageDriver.name, execs: engine.execs(of: instance.id))
+      await instance.record, paths: instance.paths, storage: StorageDriver.name)
     if request.query.flag("size") {
       let sizes = try await instance.sizes()
       inspect.sizeRw = Int(sizes.writable)

@@ -30,10 +30,11 @@ extension DockerAPI {
     let query = request.query
     let reference = query.text("repo").map { repository in query.text("tag").map { "\(repository):\($0)" } ?? repository
     }
-    let id = try await engine.images.importTar(
-      request.bodyStream(), reference: reference, changes: query.all("changes"), message: query.text("message") ?? "")
+    let image = try await engine.images.importTar(
+      request.bodyStream(), reference: reference, changes: query.all("changes"), message: query.text("message"),
+      platform: query.text("platform"))
     var message = ProgressMessage()
-    message.status = id.description
+    message.status = image.id.description
     return .json(message)
   }
 
@@ -78,7 +79,9 @@ extension DockerAPI {
     }
     let packages = request.query.all("include").flatMap { $0.split(separator: ",").map(String.init) }
     return try await progress(
-      engine.images.bootstrap(reference, include: packages, initSystem: request.query.flag("init")), request)
+      engine.images.bootstrap(
+        reference, suite: request.query.text("suite"), include: packages, initSystem: request.query.flag("init"),
+        force: request.query.flag("force")), request)
   }
 
   /// Streams progress as Docker does. What fails before there is anything to tell is an answer with a status.
