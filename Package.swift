@@ -84,7 +84,9 @@ let package = Package(
       dependencies: [runtime("Errors"), .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings),
     .testTarget(name: "ImageSpecTests", dependencies: ["ImageSpec", runtime("Errors")], swiftSettings: settings),
-    .testTarget(name: "LayersTests", dependencies: ["Layers", "ImageSpec", runtime("Errors")], swiftSettings: settings),
+    .testTarget(
+      name: "LayersTests", dependencies: ["Layers", "ImageSpec", runtime("Errors"), runtime("Linux")],
+      swiftSettings: settings),
     .testTarget(name: "RegistryTests", dependencies: ["Registry", "ImageSpec", runtime("Errors")], swiftSettings: settings),
     .testTarget(
       name: "EngineTests", dependencies: ["Engine", "Layers", "ImageSpec", runtime("Errors"), runtime("RuntimeSpec")],
