@@ -37,22 +37,25 @@ import Testing
   }
 
   @Test func theLockIsHeldOverSuspensions() async {
+    final class Count: Sendable {
+      let inside = Atomic<Int>(0)
+      let most = Atomic<Int>(0)
+    }
     let lock = LifecycleLock()
-    let inside = Atomic<Int>(0)
-    let most = Atomic<Int>(0)
+    let count = Count()
     await withTaskGroup(of: Void.self) { group in
       for _ in 0..<8 {
         group.addTask {
           await lock.withLock {
-            let now = inside.add(1, ordering: .relaxed).newValue
-            most.max(now, ordering: .relaxed)
+            let now = count.inside.add(1, ordering: .relaxed).newValue
+            _ = count.most.max(now, ordering: .relaxed)
             try? await Task.sleep(for: .milliseconds(1))
-            inside.subtract(1, ordering: .relaxed)
+            _ = count.inside.subtract(1, ordering: .relaxed)
           }
         }
       }
     }
-    let together = most.load(ordering: .relaxed)
+    let together = count.most.load(ordering: .relaxed)
     #expect(together == 1)
   }
 }
