@@ -189,6 +189,25 @@ def test_terminal(shim):
     assert "50 132" in shim.text()
 
 
+def test_console_that_is_opened_now_and_then(shim):
+    shim.create(["sh", "-c", "exec </dev/null >/dev/null 2>&1; "
+                 "for i in 1 2 3; do sleep 0.1; echo message $i > /dev/pts/0; done; exit 4"], terminal=True)
+    attached = shim.attach()
+    shim.start()
+    assert attached.output()[0] == b"message 1\r\nmessage 2\r\nmessage 3\r\n"
+    assert shim.wait()["exitCode"] == 4
+
+
+def test_terminal_gives_everything_before_its_end(shim):
+    shim.create(["seq", "1", "30000"], terminal=True)
+    attached = shim.attach()
+    shim.start()
+    expected = "".join(f"{i}\r\n" for i in range(1, 30001)).encode()
+    assert attached.output()[0] == expected
+    shim.wait()
+    assert shim.text().encode() == expected
+
+
 def test_exec(shim):
     shim.create(["sleep", "1000"])
     shim.start()

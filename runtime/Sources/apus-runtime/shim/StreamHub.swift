@@ -1,3 +1,4 @@
+import CLinux
 import Errors
 import Glibc
 import Linux
@@ -31,6 +32,9 @@ final class StreamHub {
 
   private let loop: EventLoop
   private var isTerminal = false
+  /// The other side of the terminal, kept open while the process lives: a system's first process opens its console for a
+  /// message and closes it again, which must not end the stream.
+  private var terminalPeer: Int32 = -1
   private let log: JSONLog?
   /// Whether the end of the first attachment with stdin is the end of stdin.
   private let closesInput: Bool
@@ -45,6 +49,8 @@ final class StreamHub {
     self.loop = loop
   }
 
+  deinit { closeTerminalPeer() }
+
   // MARK: Descriptors
 
   func setInput(_ descriptor: consuming OwnedDescriptor) {
@@ -57,7 +63,13 @@ final class StreamHub {
   /// The master of a terminal: everything the process writes is its stdout.
   func setTerminal(_ descriptor: consuming OwnedDescriptor) {
     isTerminal = true
+    terminalPeer = clinux_pty_peer(descriptor.raw, O_RDWR | O_NOCTTY | O_CLOEXEC)
     addOutput(descriptor, .stdout)
+  }
+
+  private func closeTerminalPeer() {
+    if terminalPeer >= 0 { close(terminalPeer) }
+    terminalPeer = -1
   }
 
   func addOutput(_ descriptor: consuming OwnedDescriptor, _ stream: JSONLog.Stream) {
@@ -113,6 +125,7 @@ final class StreamHub {
   /// The process is dead: takes what is in the pipes now.
   /// - Parameter regardless: even if an attachment is congested. Without writers that is one pipeful at most.
   func drain(regardless: Bool) {
+    closeTerminalPeer()
     if regardless {
       ignoresCongestion = true
       updateFlow()
