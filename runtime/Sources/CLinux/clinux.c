@@ -123,6 +123,10 @@ int clinux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, 
 // The raw calls: glibc's wrappers signal every thread it believes to exist, which a clone3 child must not do.
 int clinux_setresuid(uid_t user) { return (int)syscall(SYS_setresuid, user, user, user); }
 int clinux_setresgid(gid_t group) { return (int)syscall(SYS_setresgid, group, group, group); }
+void clinux_setfsids(uid_t user, gid_t group) {
+  syscall(SYS_setfsgid, group);
+  syscall(SYS_setfsuid, user);
+}
 int clinux_setgroups(size_t count, const gid_t *groups) { return (int)syscall(SYS_setgroups, count, groups); }
 
 int clinux_prlimit(

@@ -15,6 +15,8 @@ enum Channel {
     case start
     /// Process to caller: the master of the terminal comes along.
     case terminal
+    /// Process to caller: a descriptor of the root comes along.
+    case root
     /// Process to caller: only the program is missing.
     case ready
     /// Process to caller: it did not work.
@@ -28,6 +30,7 @@ enum Channel {
       case .terminal: 4
       case .ready: 5
       case .failed: 6
+      case .root: 7
       }
     }
   }
@@ -63,6 +66,7 @@ enum Channel {
     case 3: message = .start
     case 4: message = .terminal
     case 5: message = .ready
+    case 7: message = .root
     default: message = .failed(decode(bytes.dropFirst()))
     }
     return (message, descriptors.first)

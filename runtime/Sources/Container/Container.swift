@@ -25,11 +25,14 @@ public final class Container {
   /// The other end is the first process, until its program runs; -1 afterwards.
   var channel: Int32
   private var terminal: Int32
+  /// The container's root, or -1. The end of an overlay writes the whole file system below it to the disk, which takes
+  /// as long as there is data of anybody: not while the container's end is waited for, but when this is closed.
+  private var root: Int32
 
   init(
     id: String, process: pid_t, processDescriptor: consuming OwnedDescriptor, cgroupPath: String,
     cgroups: any CgroupDriver, namespaces: Namespaces, filter: [UInt8], filterFlags: UInt32, channel: Int32,
-    terminal: Int32
+    terminal: Int32, root: Int32
   ) {
     self.id = id
     self.process = process
@@ -41,11 +44,20 @@ public final class Container {
     self.filterFlags = filterFlags
     self.channel = channel
     self.terminal = terminal
+    self.root = root
   }
 
   deinit {
+    releaseRoot()
     if channel >= 0 { close(channel) }
     if terminal >= 0 { close(terminal) }
+  }
+
+  /// Lets go of the container's root, which otherwise lives as long as this object: call it when the container has
+  /// ended and everybody has been told. May block for as long as the disk needs.
+  public func releaseRoot() {
+    if root >= 0 { close(root) }
+    root = -1
   }
 
   /// The master of the first process's terminal, which the caller owns from now on; nil without one or when taken.

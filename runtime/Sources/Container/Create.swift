@@ -48,13 +48,15 @@ extension Container {
     pair.second = OwnedDescriptor(owning: -1)
     let descriptor = OwnedDescriptor(owning: processDescriptor)
     var terminal: Int32 = -1
+    var root: Int32 = -1
     do throws(ApusError) {
-      if plan.namespaces.makes(.user) { try prepareUserNamespace(plan, process: process, channel: ours) }
       try cgroups.create(plan.cgroupPath, resources: plan.limits)
       try Channel.send(.cgroup, on: ours)
-      try awaitReady(on: ours, terminal: &terminal)
+      if plan.namespaces.makes(.user) { try prepareUserNamespace(plan, process: process, channel: ours) }
+      try awaitReady(on: ours, terminal: &terminal, root: &root)
     } catch {
       if terminal >= 0 { close(terminal) }
+      if root >= 0 { close(root) }
       // What the child says is better than that it cannot be reached.
       let failure = error.cause is ExecFailure ? error : (lastWords(on: ours) ?? error)
       try? cgroups.killAll(plan.cgroupPath)
@@ -65,7 +67,7 @@ extension Container {
     return Container(
       id: plan.configuration.id, process: process, processDescriptor: descriptor, cgroupPath: plan.cgroupPath,
       cgroups: cgroups, namespaces: plan.namespaces, filter: plan.filter, filterFlags: plan.filterFlags,
-      channel: pair.first.release(), terminal: terminal)
+      channel: pair.first.release(), terminal: terminal, root: root)
   }
 
   /// Maps the ids of a new user namespace, and makes there what only the host's root can: an overlay of id-mapped layers.
@@ -73,12 +75,15 @@ extension Container {
     try Namespaces.map(plan.linux, of: process)
     guard let root = plan.configuration.root else { return try Channel.send(.mapped, on: channel) }
     let namespace = try Files.open("/proc/\(process)/ns/user", flags: O_RDONLY)
-    let mount = try root.mount(userNamespace: namespace.raw)
+    guard let user = plan.linux.uidMappings.first(where: { $0.containerID == 0 })?.hostID,
+      let group = plan.linux.gidMappings.first(where: { $0.containerID == 0 })?.hostID
+    else { throw ApusError(.invalidArgument, "the mappings of a user namespace have to include user and group 0") }
+    let mount = try root.mount(mapping: (namespace.raw, user, group))
     try Channel.send(.mapped, descriptor: mount.raw, on: channel)
   }
 
-  /// Waits until only the program is missing; keeps the terminal that comes along.
-  static func awaitReady(on channel: Int32, terminal: inout Int32) throws(ApusError) {
+  /// Waits until only the program is missing; keeps the descriptors that come along.
+  static func awaitReady(on channel: Int32, terminal: inout Int32, root: inout Int32) throws(ApusError) {
     while true {
       guard let (message, descriptor) = try Channel.receive(on: channel) else {
         throw ApusError(.internal, "the first process of the container ended during its set-up")
@@ -86,6 +91,7 @@ extension Container {
       switch message {
       case .ready: return
       case .terminal: terminal = descriptor ?? -1
+      case .root: root = descriptor ?? -1
       case .failed(let error): throw error
       default: throw ApusError(.internal, "the first process of the container sent something unexpected")
       }

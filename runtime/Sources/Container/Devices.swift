@@ -20,7 +20,7 @@ extension RootTree {
   ///
   /// In a user namespace nodes cannot be made: there the host's are bound.
   func fillDevices(_ devices: [LinuxDevice], bindFromHost: Bool) throws(ApusError) {
-    let directory = try open("dev", flags: O_RDONLY | O_DIRECTORY)
+    let directory = try open("/dev", flags: O_RDONLY | O_DIRECTORY)
     // Modes as the specification gives them, whatever the caller's umask.
     let mask = umask(0)
     defer { umask(mask) }
@@ -85,7 +85,7 @@ extension RootTree {
   /// Copies of the null device for masking. The container's own, and verified to be it: whatever an image has put at
   /// /dev/null would otherwise be shown, writable, in the place of what is to be hidden (CVE-2025-31133).
   func openNull() throws(ApusError) -> OwnedDescriptor {
-    let null = try open("dev/null", links: false)
+    let null = try open("/dev/null", links: false)
     let status = try Files.status(null.raw)
     guard status.st_mode & S_IFMT == S_IFCHR, status.st_rdev == dev_t(clinux_makedev(1, 3)) else {
       throw ApusError(.permissionDenied, "cannot mask paths: the container's /dev/null is not the null device")

@@ -101,7 +101,7 @@ struct ExecutedProcess {
 
     var terminal: Int32 = -1
     if case .terminal(let rows, let columns) = configuration.streams {
-      let directory = try tree.open("dev/pts", flags: O_RDONLY | O_DIRECTORY)
+      let directory = try tree.open("/dev/pts", flags: O_RDONLY | O_DIRECTORY)
       var console = try Terminal.open(at: directory.raw, ptmx: "ptmx")
       if rows > 0, columns > 0 { try Terminal.resize(console.slave.raw, rows: rows, columns: columns) }
       try Channel.send(.terminal, descriptor: console.master.raw, on: channel)

@@ -53,8 +53,14 @@ struct FirstProcess {
     if let score = plan.process.oomScoreAdj { try ProcessAttributes.setOOMScore(score) }
     let label = try ProcessAttributes.openLabel(plan.process.apparmorProfile)
 
-    // 2. Namespaces. With a user namespace nothing works before its ids are mapped and one of them is ours.
+    // 2. Namespaces. With a user namespace nothing works before its ids are mapped and one of them is ours; but as that
+    //    one the host's cgroups are out of reach, so they come first.
     var prepared: Int32?
+    var inCgroup = false
+    if namespaces.makes(.user) || namespaces.joins(.user) != nil {
+      try enterCgroup()
+      inCgroup = true
+    }
     if namespaces.makes(.user) {
       prepared = try waitFor(.mapped)
       try becomeRootOfUserNamespace()
@@ -75,10 +81,10 @@ struct FirstProcess {
     try Mounts.setAttributes("/", propagation: .private)
     let root = try makeRoot(prepared: prepared)
     try Mounts.attach(root.raw, "/")
+    if plan.configuration.root?.upper != nil { try Channel.send(.root, descriptor: root.raw, on: channel) }
     let tree = RootTree(descriptor: root.raw)
 
     // 5. What belongs on it, in the request's order. The cgroup is waited for only where it is shown.
-    var inCgroup = false
     for (index, mount) in plan.mounts.enumerated() {
       if mount.type == "cgroup" || mount.type == "cgroup2" {
         if !inCgroup { try enterCgroup() }
@@ -197,7 +203,7 @@ struct FirstProcess {
   private func openConsole(
     _ tree: RootTree, size: (rows: UInt16, columns: UInt16)
   ) throws(ApusError) -> Int32 {
-    let directory = try tree.open("dev/pts", flags: O_RDONLY | O_DIRECTORY)
+    let directory = try tree.open("/dev/pts", flags: O_RDONLY | O_DIRECTORY)
     var console = try Terminal.open(at: directory.raw, ptmx: "ptmx")
     if size.rows > 0, size.columns > 0 {
       try Terminal.resize(console.slave.raw, rows: size.rows, columns: size.columns)

@@ -56,6 +56,13 @@ struct ProcessSetUp {
     if label >= 0 { try ProcessAttributes.setLabel(process.apparmorProfile, label) }
     // All that is open beyond 0, 1 and 2 ends with the program at the latest.
     markCloseOnExec(from: 3)
+    var capabilities = capabilities
+    if self.user != nil, user.user != 0 {
+      // The request could not know that the user is not root. Its rights are then what execve(2) leaves it anyway; with
+      // more until then, the search for the program would answer for root.
+      capabilities.permitted = capabilities.ambient
+      capabilities.effective = capabilities.ambient
+    }
     try Privileges(
       process: process, capabilities: capabilities, user: user, filter: filter, filterFlags: filterFlags
     ).apply()

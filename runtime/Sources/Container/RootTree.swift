@@ -10,9 +10,12 @@ struct RootTree: Sendable {
 
   /// O_PATH descriptor of something that exists.
   func open(_ path: String, flags: Int32 = O_PATH, links: Bool = true) throws(ApusError) -> OwnedDescriptor {
-    try Files.open(
-      at: descriptor, path: Self.relative(path), flags: flags,
-      resolve: links ? .container : [.inRoot, .noMagicLinks, .noSymlinks])
+    let resolve: Files.Resolve = links ? .container : [.inRoot, .noMagicLinks, .noSymlinks]
+    return OwnedDescriptor(
+      owning: try check(
+        clinux_openat2(
+          descriptor, Self.relative(path), UInt64(UInt32(bitPattern: flags | O_CLOEXEC)), 0, resolve.rawValue),
+        "cannot open \(path) in the container"))
   }
 
   /// The same; nil when it does not exist.
@@ -64,33 +67,44 @@ struct RootTree: Sendable {
 extension RootFilesystem {
   /// The overlay, detached: it exists as long as the descriptor, or what it is attached to.
   ///
-  /// `userNamespace`: the layers are id-mapped for it, so that one copy on disk serves every mapping.
-  func mount(userNamespace: Int32? = nil) throws(ApusError) -> OwnedDescriptor {
+  /// `mapping`: the layers are id-mapped for a user namespace, so that one copy on disk serves every mapping; and the
+  /// host's user and group that are root in it.
+  func mount(mapping: (namespace: Int32, user: UInt32, group: UInt32)? = nil) throws(ApusError) -> OwnedDescriptor {
     guard !lower.isEmpty else { throw ApusError(.invalidArgument, "a container's root needs at least one layer") }
     guard (upper == nil) == (work == nil) else {
       throw ApusError(.invalidArgument, "a container's root needs both an upper and a work directory, or none")
     }
-    if let userNamespace { return try mountMapped(for: userNamespace) }
+    if let mapping {
+      // An overlay acts as whoever has mounted it, and the host's root has no number behind id-mapped layers.
+      return try Capabilities.withFileOwner(user: mapping.user, group: mapping.group) { () throws(ApusError) in
+        try mountMapped(for: mapping.namespace)
+      }
+    }
     if upper == nil, lower.count == 1, let only = lower.first {
       // The kernel makes no overlay of a single directory.
       let copy = try Mounts.clone(only)
       try Mounts.setAttributes(at: copy.raw, "", set: .readOnly)
       return copy
     }
-    return try Mounts.overlay(lower: lower, upper: upper, work: work)
+    // Without an index, a container can start again while the last root of the same directories still reaches the disk.
+    return try Mounts.overlay(lower: lower, upper: upper, work: work, options: upper == nil ? [] : ["index=off"])
   }
 
   private func mountMapped(for userNamespace: Int32) throws(ApusError) -> OwnedDescriptor {
-    func mapped(_ path: String) throws(ApusError) -> OwnedDescriptor {
+    // A detached mount is taken apart with its last descriptor, whoever else has been given its directories: all of them
+    // are kept until the overlay has its own copies.
+    var kept: [Int32] = []
+    defer { for descriptor in kept { close(descriptor) } }
+    func mapped(_ path: String) throws(ApusError) -> Int32 {
       let copy = try Mounts.clone(path)
       try Mounts.setAttributes(at: copy.raw, "", set: .idMapped, userNamespace: userNamespace)
-      return copy
+      kept.append(copy.release())
+      return kept[kept.count - 1]
     }
     let context = try FilesystemContext("overlay")
     try context.set("source", "overlay")
     for directory in lower {
-      let layer = try mapped(directory)
-      try context.set("lowerdir+", descriptor: layer.raw)
+      try context.set("lowerdir+", descriptor: try mapped(directory))
     }
     if let upper, let work {
       // Both have to be on one mount: that of the directory they share.
@@ -101,10 +115,11 @@ extension RootFilesystem {
           .unsupported, "with a user namespace, \(upper) and \(work) have to be in the same directory")
       }
       let parent = try mapped(upperParent)
-      let upperDirectory = try Files.open(at: parent.raw, path: upperName, flags: O_PATH, resolve: .beneath)
-      let workDirectory = try Files.open(at: parent.raw, path: workName, flags: O_PATH, resolve: .beneath)
+      let upperDirectory = try Files.open(at: parent, path: upperName, flags: O_PATH, resolve: .beneath)
+      let workDirectory = try Files.open(at: parent, path: workName, flags: O_PATH, resolve: .beneath)
       try context.set("upperdir", descriptor: upperDirectory.raw)
       try context.set("workdir", descriptor: workDirectory.raw)
+      try context.set("index", "off")
     }
     return try context.create()
   }

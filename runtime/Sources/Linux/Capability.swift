@@ -57,6 +57,24 @@ public struct Capabilities: OptionSet, Sendable, Hashable {
     return Capabilities(rawValue: effective)
   }
 
+  /// Runs `body` as another user and group where files are concerned, with all rights kept.
+  public static func withFileOwner<Result: ~Copyable>(
+    user: uid_t, group: gid_t, _ body: () throws(ApusError) -> Result
+  ) throws(ApusError) -> Result {
+    var effective: UInt64 = 0
+    var permitted: UInt64 = 0
+    var inheritable: UInt64 = 0
+    try check(clinux_capget(&effective, &permitted, &inheritable), "cannot read the capabilities of this process")
+    clinux_setfsids(user, group)
+    // Leaving user 0 has taken the rights over files away.
+    _ = clinux_capset(effective, permitted, inheritable)
+    defer {
+      clinux_setfsids(geteuid(), getegid())
+      _ = clinux_capset(effective, permitted, inheritable)
+    }
+    return try body()
+  }
+
   /// Whether the kernel knows the capability with this number.
   static func kernelKnows(_ number: Int) -> Bool { clinux_prctl(PrctlOption.boundingRead, UInt(number), 0, 0, 0) >= 0 }
 }

@@ -50,6 +50,8 @@ int clinux_wait_process(pid_t process, bool no_hang, int *status);
 int clinux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
 int clinux_setresuid(uid_t user);
 int clinux_setresgid(gid_t group);
+// setfsuid(2) and setfsgid(2), which never report failure.
+void clinux_setfsids(uid_t user, gid_t group);
 int clinux_setgroups(size_t count, const gid_t *groups);
 int clinux_prlimit(pid_t process, int resource, const uint64_t *soft, const uint64_t *hard, uint64_t *old_soft, uint64_t *old_hard);
 long clinux_join_session_keyring(const char *name);

@@ -1,0 +1,192 @@
+import CLinux
+import Container
+import Errors
+import Glibc
+import Linux
+import RuntimeSpec
+
+func limits(_ box: Box) throws {
+  let device = try Files.status(at: AT_FDCWD, box.directory).st_dev
+  let (major, minor) = (Int64(clinux_major(UInt64(device))), Int64(clinux_minor(UInt64(device))))
+  let container = try box.start(["sleep", "1000"]) {
+    $0.spec.linux?.resources = LinuxResources(
+      devices: [LinuxDeviceCgroup(allow: true, type: "c", major: 10, minor: 229, access: "rw")],
+      memory: LinuxMemory(limit: 64 << 20, reservation: 32 << 20, swap: 64 << 20),
+      cpu: LinuxCPU(shares: 512, quota: 50000, period: 100_000, cpus: "0", mems: "0"), pids: LinuxPids(limit: 50),
+      blockIO: LinuxBlockIO(
+        throttleReadBpsDevice: [LinuxThrottleDevice(major: major, minor: minor, rate: 1 << 20)]))
+  }
+  let driver = try Cgroups.detect()
+  if driver.version == 1 {
+    func value(_ controller: String, _ file: String) throws -> String {
+      let path = "/sys/fs/cgroup/\(controller)/\(box.cgroupParent)/one/\(file)"
+      return String(decoding: try Files.read(path), as: UTF8.self).filter { $0 != "\n" }
+    }
+    try expectEqual(try value("memory", "memory.limit_in_bytes"), "\(64 << 20)")
+    try expectEqual(try value("memory", "memory.memsw.limit_in_bytes"), "\(64 << 20)")
+    try expectEqual(try value("memory", "memory.soft_limit_in_bytes"), "\(32 << 20)")
+    try expectEqual(try value("cpu", "cpu.shares"), "512")
+    try expectEqual(try value("cpu", "cpu.cfs_quota_us"), "50000")
+    try expectEqual(try value("cpuset", "cpuset.cpus"), "0")
+    try expectEqual(try value("pids", "pids.max"), "50")
+    try expectEqual(try value("blkio", "blkio.throttle.read_bps_device"), "\(major):\(minor) \(1 << 20)")
+    let devices = try value("devices", "devices.list")
+    try expect(devices.contains("c 10:229 rw") && devices.contains("c 1:3 rwm") && !devices.contains("a *:*"), devices)
+    try container.update(
+      LinuxResources(
+        memory: LinuxMemory(limit: 128 << 20, swap: 256 << 20), cpu: LinuxCPU(shares: 256), pids: LinuxPids(limit: 0)))
+    try expectEqual(try value("memory", "memory.limit_in_bytes"), "\(128 << 20)")
+    try expectEqual(try value("memory", "memory.memsw.limit_in_bytes"), "\(256 << 20)")
+    try container.update(LinuxResources(memory: LinuxMemory(limit: 16 << 20, swap: 32 << 20)))
+    try expectEqual(try value("memory", "memory.limit_in_bytes"), "\(16 << 20)")
+    try expectEqual(try value("cpu", "cpu.shares"), "256")
+    try expectEqual(try value("pids", "pids.max"), "max")
+  }
+  // Devices: the host's disk cannot be read although its node can be made.
+  let disk = try box.exec(
+    container, ["sh", "-c", "mknod /disk b \(major) \(minor) && head -c 1 /disk > /dev/null; echo $?"])
+  try expect(disk.output.contains("not permitted") && disk.output.hasSuffix("1\n"), disk.output)
+  let figures = try container.statistics()
+  try expect(
+    figures.memory > 0 && figures.processes == 1 && figures.memoryLimit == 16 << 20 && figures.processorTime > 0,
+    "\(figures)")
+  try expect(!figures.memoryDetails.isEmpty, "details")
+  try box.end(container)
+  let (_, output) = try box.run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done"]) {
+    $0.spec.linux?.resources = LinuxResources(pids: LinuxPids(limit: 4))
+  }
+  try expect(output.contains("fork"), output)
+  let refused = try box.failure { $0.spec.linux?.resources = LinuxResources(cpu: LinuxCPU(cpus: "4000")) }
+  try expect(refused.message.contains("cpuset.cpus"), refused.message)
+}
+
+func memory(_ box: Box) throws {
+  let container = try box.start(["sh", "-c", "sleep 0.2; x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done"]) {
+    $0.spec.linux?.resources = LinuxResources(memory: LinuxMemory(limit: 12 << 20, swap: 12 << 20))
+  }
+  let events = try container.oomEvents()
+  var event = pollfd(fd: events.raw, events: Int16(POLLIN), revents: 0)
+  try expect(poll(&event, 1, 10000) == 1, "told about it")
+  let status = try Processes.wait(for: container.process)
+  try expectEqual(status?.code, 137)
+  try expect(container.oomKills == 1, "\(container.oomKills) kills")
+  try box.end(after: container)
+}
+
+func pausing(_ box: Box) throws {
+  let container = try box.start(["sh", "-c", "while :; do :; done"])
+  try container.pause()
+  let first = try container.statistics().processorTime
+  usleep(30000)
+  try expectEqual(try container.statistics().processorTime, first)
+  try container.resume()
+  usleep(30000)
+  try expect(try container.statistics().processorTime > first, "it goes on")
+  try container.pause()
+  try container.killAll()
+  let status = try Processes.wait(for: container.process)
+  try expectEqual(status?.code, 137)
+  try container.removeCgroup()
+}
+
+/// The v2 driver on the v2 hierarchy that a hybrid host has: everything but the controllers.
+func cgroup2(_ box: Box) throws {
+  let root = Files.exists("/sys/fs/cgroup/unified/cgroup.procs") ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup"
+  let driver = CgroupV2(root: root)
+  let path = "\(box.cgroupParent)/two"
+  var resources = CgroupResources()
+  resources.devices = [
+    .init(allow: false), .init(allow: true, kind: .character, access: "m"),
+    .init(allow: true, kind: .character, major: 1, minor: 3),
+    .init(allow: true, kind: .character, major: 1, minor: 5, access: "r"),
+  ]
+  try driver.create(path, resources: resources)
+  let target = try driver.cloneTarget(path)
+  let pipe = try Pipe()
+  let child = clinux_clone3(0, nil, SIGCHLD, target)
+  if child == 0 {
+    var answers: [UInt8] = []
+    for (name, flags) in [("null", O_RDWR), ("zero", O_RDONLY), ("zero", O_RDWR), ("full", O_RDONLY)] {
+      answers.append(open("/dev/\(name)", flags) >= 0 ? 1 : 0)
+    }
+    write(pipe.writeEnd.raw, answers, answers.count)
+    while true { usleep(1000) }
+  }
+  close(target)
+  var answers = [UInt8](repeating: 9, count: 4)
+  try expect(read(pipe.readEnd.raw, &answers, 4) == 4, "answers")
+  try expectEqual(answers, [1, 1, 0, 0])
+  try expectEqual(try driver.processes(path), [child])
+  try driver.freeze(path)
+  try driver.thaw(path)
+  try driver.freeze(path)
+  try driver.killAll(path)
+  try expectEqual(try Processes.wait(for: child)?.signal, SIGKILL)
+  try driver.remove(path)
+  try driver.remove(path)
+}
+
+func failures(_ box: Box) throws {
+  let before = try Footprint(box)
+  let changes: [(String, (inout ContainerConfiguration) -> Void)] = [
+    ("layer", { $0.root?.lower = ["/no/such/layer"] }),
+    ("upper", { $0.root?.upper = "/no/such/upper" }),
+    ("no layer", { $0.root?.lower = [] }),
+    ("plain root", { $0.root = nil; $0.spec.root = Root(path: "/no/such/root") }),
+    ("namespace kind", { $0.spec.linux?.namespaces.append(LinuxNamespace(type: "nonsense")) }),
+    ("namespace twice", { $0.spec.linux?.namespaces.append(LinuxNamespace(type: "pid")) }),
+    ("namespace path", { $0.spec.linux?.namespaces[2].path = "/no/such" }),
+    ("pid namespace path", { $0.spec.linux?.namespaces[1].path = "/no/such" }),
+    ("no mount namespace", { $0.spec.linux?.namespaces.removeFirst() }),
+    ("no uts for the name", { $0.spec.linux?.namespaces.removeAll { $0.type == "uts" } }),
+    ("mount", { $0.spec.mounts.append(MountSpec(destination: "/a", type: "nosuch", source: "x")) }),
+    ("relative mount", { $0.spec.mounts.append(MountSpec(destination: "a", type: "tmpfs", source: "x")) }),
+    ("mount below a file", {
+      $0.spec.mounts.append(MountSpec(destination: "/etc/passwd/x", type: "tmpfs", source: "x"))
+    }),
+    ("device", { $0.spec.linux?.devices = [LinuxDevice(path: "/dev/x", type: "q")] }),
+    ("cgroup path", { $0.spec.linux?.cgroupsPath = "a/../../b" }),
+    ("memory", { $0.spec.linux?.resources = LinuxResources(memory: LinuxMemory(limit: 100, swap: 50)) }),
+    ("unified", { $0.spec.linux?.resources = LinuxResources(hugepageLimits: [LinuxHugepageLimit(pageSize: "3MB")]) }),
+    ("limit", { $0.spec.process?.rlimits = [POSIXRlimit(type: "RLIMIT_NONSENSE", hard: 1, soft: 1)] }),
+    ("soft above hard", { $0.spec.process?.rlimits = [POSIXRlimit(type: "RLIMIT_NOFILE", hard: 1, soft: 2)] }),
+    ("capability", { $0.spec.process?.capabilities?.effective = ["CAP_NO"] }),
+    ("effective without permitted", { $0.spec.process?.capabilities?.permitted = [] }),
+    ("user", { $0.user = "nobody" }),
+    ("directory", { $0.spec.process?.cwd = "/nowhere" }),
+    ("program", { $0.spec.process?.args = ["nosuch"] }),
+    ("seccomp", { $0.spec.linux?.seccomp = LinuxSeccomp(defaultAction: "x") }),
+    ("sysctl", { $0.spec.linux?.sysctl = ["net.no.such": "1"] }),
+    ("label", { $0.spec.process?.apparmorProfile = "nosuch" }),
+    ("mappings", { $0.spec.linux?.namespaces.append(LinuxNamespace(type: "user")) }),
+  ]
+  for (name, change) in changes {
+    let error: ApusError
+    do { error = try box.failure(line: 0, change) } catch let mismatch as Mismatch {
+      throw Mismatch(description: "\(name): \(mismatch.description)")
+    }
+    try expect(!error.message.isEmpty && !error.message.contains("ApusError"), name)
+    let after = try Footprint(box)
+    try expect(before == after, "\(name) (\(error)) left behind: \(before) became \(after)")
+    if CommandLine.arguments.count > 2 { print("  \(name): \(error.code) \(error)") }
+  }
+  // Created and never started, then given up.
+  let null = try Files.open("/dev/null", flags: O_RDWR)
+  let container = try Container.create(
+    box.configuration(
+      ["true"], streams: .descriptors(input: null.raw, output: null.raw, error: null.raw)))
+  try box.end(container)
+}
+
+func cycles(_ box: Box) throws {
+  let before = try Footprint(box)
+  for _ in 0..<30 {
+    try expectEqual(try box.run(["true"]).code, 0)
+    let container = try box.start()
+    try expectEqual(try box.exec(container, ["true"]).code, 0)
+    _ = try? box.exec(container, ["nosuch"])
+    try box.end(container)
+  }
+  let after = try Footprint(box)
+  try expect(before == after, "left behind: \(before) became \(after)")
+}

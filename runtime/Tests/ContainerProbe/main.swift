@@ -1,0 +1,33 @@
+// Runs one scenario with real containers, as root, in a process with a single thread: what the library demands of its
+// caller, and what a test runner cannot offer. ContainerTests runs all of them.
+import Glibc
+
+let scenarios: [(name: String, body: (Box) throws -> Void)] = [
+  ("basics", basics), ("users", users), ("terminal", terminal), ("exec", executing), ("program", programs),
+  ("init", initProcess), ("seccomp", seccomp), ("binds", binds), ("propagation", propagation), ("hostile", hostile),
+  ("limits", limits), ("memory", memory), ("pause", pausing), ("joining", joining), ("user-namespace", userNamespace),
+  ("time", timeNamespace), ("attributes", attributes), ("failures", failures), ("cycles", cycles), ("death", death),
+  ("cgroup2", cgroup2), ("erofs", erofs),
+]
+
+let arguments = CommandLine.arguments
+if arguments.count < 2 {
+  for scenario in scenarios { print(scenario.name) }
+} else {
+  var failed = false
+  for scenario in scenarios where arguments[1] == "all" || arguments[1] == scenario.name {
+    do {
+      let box = try Box(scenario.name)
+      defer { box.remove() }
+      let before = try Footprint(box)
+      try scenario.body(box)
+      let after = try Footprint(box)
+      try expect(before == after, "left behind: \(before) became \(after)")
+      print("\(scenario.name): passed")
+    } catch {
+      print("\(scenario.name): \(error)")
+      failed = true
+    }
+  }
+  if failed { exit(1) }
+}
