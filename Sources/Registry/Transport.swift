@@ -44,6 +44,8 @@ final class Transport: Sendable {
     // Layers come several at once: HTTP/2 would put them on one connection with one small flow-control window.
     settings.httpVersion = .http1Only
     settings.connectionPool = .init(idleTimeout: .seconds(15))
+    // What may be repeated is decided here; a refused connection is answered at once.
+    settings.connectionPool.retryConnectionEstablishment = false
     settings.proxy = Self.proxy(for: endpoint, configuration)
     client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: settings)
     let box = client
