@@ -26,11 +26,12 @@ struct DockerSyntax {
   init(_ words: [String], root: any ParsableCommand.Type) {
     path = [root]
     var rest = words[...]
-    var host: String?
-    if let attached = Self.takeHost(&rest) { host = attached }
+    let host = Self.takeHost(&rest)
+    if rest.first == "-v" { rest[rest.startIndex] = "--version" }
     while !command.configuration.subcommands.isEmpty, let word = rest.first, !word.hasPrefix("-") {
       guard let next = command.child(named: word) else {
-        unknown = word
+        // ArgumentParser's own: `apus help run`.
+        if word != "help" { unknown = word }
         break
       }
       rest.removeFirst()
