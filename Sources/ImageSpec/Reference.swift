@@ -92,7 +92,9 @@ public struct Reference: Hashable, Sendable, Codable, CustomStringConvertible {
   private var suffix: String { (tag.map { ":" + $0 } ?? "") + (digest.map { "@\($0)" } ?? "") }
 
   /// With `latest` where neither a tag nor a digest was written.
-  public var withDefaultTag: Reference { tag == nil && digest == nil ? replacing(tag: Self.defaultTag, digest: nil) : self }
+  public var withDefaultTag: Reference {
+    tag == nil && digest == nil ? replacing(tag: Self.defaultTag, digest: nil) : self
+  }
 
   /// - Throws: `invalidArgument` when `tag` is none.
   public func with(tag: String) throws(ApusError) -> Reference {

@@ -28,7 +28,8 @@ enum Compression: Sendable {
 
   /// zstd streams may begin with frames of somebody's own data.
   private static func isSkippableFrame(_ prefix: ArraySlice<UInt8>) -> Bool {
-    prefix.count >= 4 && prefix[prefix.startIndex] & 0xf0 == 0x50 && prefix.dropFirst().starts(with: [0x2a, 0x4d, 0x18])
+    prefix.count >= 4 && prefix[prefix.startIndex] & 0xf0 == 0x50
+      && prefix.dropFirst().starts(with: [0x2a, 0x4d, 0x18])
   }
 
   /// nil: the bytes are what they are.
@@ -194,7 +195,9 @@ final class GzipCompressor {
   ) throws(ApusError) {
     if input.isEmpty, !end { return }
     // ISA-L only reads through this pointer.
-    stream.pointee.next_in = input.baseAddress.map { UnsafeMutablePointer(mutating: $0.assumingMemoryBound(to: UInt8.self)) }
+    stream.pointee.next_in = input.baseAddress.map {
+      UnsafeMutablePointer(mutating: $0.assumingMemoryBound(to: UInt8.self))
+    }
     stream.pointee.avail_in = UInt32(input.count)
     stream.pointee.end_of_stream = end ? 1 : 0
     repeat {

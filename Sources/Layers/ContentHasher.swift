@@ -1,7 +1,8 @@
-import struct Crypto.SHA256
-import struct Crypto.SHA512
 import Errors
 import ImageSpec
+
+import struct Crypto.SHA256
+import struct Crypto.SHA512
 
 /// SHA-256 or SHA-512, as a digest asks.
 struct ContentHasher {
@@ -18,7 +19,8 @@ struct ContentHasher {
   }
 
   func finish() throws(ApusError) -> Digest {
-    guard let digest = sha256.flatMap({ Digest(bytes: $0.finalize()) }) ?? sha512.flatMap({ Digest(bytes: $0.finalize()) })
+    guard
+      let digest = sha256.flatMap({ Digest(bytes: $0.finalize()) }) ?? sha512.flatMap({ Digest(bytes: $0.finalize()) })
     else { throw ApusError(.internal, "a hash has a length that no digest has") }
     return digest
   }

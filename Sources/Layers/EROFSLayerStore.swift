@@ -93,7 +93,9 @@ public final class EROFSLayerStore: Sendable {
       mounts[diffID]?.leases += 1
       return mounted.path
     }
-    guard contains(diffID) else { throw ApusError(.notFound, "layer \(diffID) is not in the store; pull its image again") }
+    guard contains(diffID) else {
+      throw ApusError(.notFound, "layer \(diffID) is not in the store; pull its image again")
+    }
     // More digits only where the first ones are those of another mounted layer.
     var length = 12
     while mounts.values.contains(where: { $0.path == mountPoint(diffID, length) }) { length += 1 }
@@ -105,7 +107,9 @@ public final class EROFSLayerStore: Sendable {
     return path
   }
 
-  private func mountPoint(_ diffID: Digest, _ length: Int) -> String { "\(mountDirectory)/\(diffID.hex.prefix(length))" }
+  private func mountPoint(_ diffID: Digest, _ length: Int) -> String {
+    "\(mountDirectory)/\(diffID.hex.prefix(length))"
+  }
 
   func release(_ diffIDs: [Digest]) {
     mounts.withLock { mounts in

@@ -66,7 +66,8 @@ public final class LayerIngest: @unchecked Sendable {
     failed = true
     received += Int64(bytes.count)
     if let expected, received > expected.size {
-      throw ApusError(.invalidArgument, "layer \(expected.digest) is longer than the \(expected.size) bytes it should have")
+      throw ApusError(
+        .invalidArgument, "layer \(expected.digest) is longer than the \(expected.size) bytes it should have")
     }
     if compression != nil {
       try take(bytes)
@@ -114,7 +115,8 @@ public final class LayerIngest: @unchecked Sendable {
   private func takePlain(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
     tarSize += Int64(bytes.count)
     guard tarSize <= limits.totalSize else {
-      throw ApusError(.resourceExhausted, "the layer is larger than the \(limits.totalSize) bytes that are allowed uncompressed")
+      throw ApusError(
+        .resourceExhausted, "the layer is larger than the \(limits.totalSize) bytes that are allowed uncompressed")
     }
     diffHasher.update(bytes)
     if let image {

@@ -24,17 +24,25 @@ import Testing
     corpus.append(("bit flipped in header", flipped, "does not match"))
     add("size below zero", "below zero") { $0.raw(TarEntry(.regular, "a")) { for i in 124..<136 { $0[i] = 0xff } } }
     add("size is text", "size is no number") { $0.raw(TarEntry(.regular, "a")) { $0[126] = 0x39 } }
-    add("owner too large", "out of range") { $0.pax([("uid", "4294967296")]); $0.file("a") }
-    add("owner below zero", "out of range") { $0.pax([("gid", "-1")]); $0.file("a") }
+    add("owner too large", "out of range") {
+      $0.pax([("uid", "4294967296")]); $0.file("a")
+    }
+    add("owner below zero", "out of range") {
+      $0.pax([("gid", "-1")]); $0.file("a")
+    }
     add("unknown type", "unknown type") { $0.raw(TarEntry(.regular, "a")) { $0[156] = 0x7a } }
-    add("zero block in between", "zero block") { $0.file("a"); $0.bytes += [UInt8](repeating: 0, count: 512); $0.file("b") }
+    add("zero block in between", "zero block") {
+      $0.file("a"); $0.bytes += [UInt8](repeating: 0, count: 512); $0.file("b")
+    }
     add("long name without entry", "extended header") { $0.gnuLong("L", "x") }
     add("extended header too long", "extended header of") {
       $0.raw(TarEntry(.regular, "x", size: 2 << 20)) { $0[156] = UInt8(ascii: "x") }
     }
     for (name, body) in [
-      ("length too long", "99 path=a\n"), ("length zero", "0 path=a\n"), ("no length", "path=a\n"), ("no newline", "9 path=aa"),
-      ("no keyword", "5 =a\n"), ("no equals", "7 path\n"), ("NUL in path", "10 path=\u{0}\n"), ("size is text", "10 size=x\n"),
+      ("length too long", "99 path=a\n"), ("length zero", "0 path=a\n"), ("no length", "path=a\n"),
+      ("no newline", "9 path=aa"),
+      ("no keyword", "5 =a\n"), ("no equals", "7 path\n"), ("NUL in path", "10 path=\u{0}\n"),
+      ("size is text", "10 size=x\n"),
       ("time is text", "11 mtime=x\n"), ("length overflows", "99999999999999999999 path=a\n"),
     ] {
       add("PAX: \(name)", "PAX header") {
@@ -62,10 +70,18 @@ import Testing
     add("hard link to nothing", "'l' points to 'nowhere'") { $0.hardLink("l", "nowhere") }
     add("hard link to outside", "points to '../../etc/passwd'") { $0.hardLink("l", "../../etc/passwd") }
     add("hard link to itself", "does not have") { $0.hardLink("l", "l") }
-    add("hard links in a circle", "does not have") { $0.hardLink("a", "b"); $0.hardLink("b", "a") }
-    add("hard link to a directory", "is a directory") { $0.directory("d"); $0.hardLink("l", "d") }
-    add("hard link to a later directory", "is a directory") { $0.hardLink("l", "d"); $0.directory("d") }
-    add("below a loop of links", "loop of symbolic links") { $0.symlink("a", "b"); $0.symlink("b", "a"); $0.file("a/x") }
+    add("hard links in a circle", "does not have") {
+      $0.hardLink("a", "b"); $0.hardLink("b", "a")
+    }
+    add("hard link to a directory", "is a directory") {
+      $0.directory("d"); $0.hardLink("l", "d")
+    }
+    add("hard link to a later directory", "is a directory") {
+      $0.hardLink("l", "d"); $0.directory("d")
+    }
+    add("below a loop of links", "loop of symbolic links") {
+      $0.symlink("a", "b"); $0.symlink("b", "a"); $0.file("a/x")
+    }
     add("whiteout of nothing", "hides no name") { $0.file(".wh.") }
     add("whiteout of ..", "hides no name") { $0.file(".wh...") }
     add("device number", "number that Linux does not have") {

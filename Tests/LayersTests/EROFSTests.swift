@@ -23,7 +23,9 @@ import Testing
     for (path, node) in tree.expected {
       let where_ = "seed \(seed), '\(path.prefix(300))'"
       let cut = path.lastIndex(of: "/")
-      let parent = try Files.open(at: root, path: "/" + (cut.map { String(path[..<$0]) } ?? ""), flags: O_RDONLY | O_DIRECTORY, resolve: [.inRoot, .noSymlinks])
+      let parent = try Files.open(
+        at: root, path: "/" + (cut.map { String(path[..<$0]) } ?? ""), flags: O_RDONLY | O_DIRECTORY,
+        resolve: [.inRoot, .noSymlinks])
       let leaf = EntryName((cut.map { path[path.index(after: $0)...] } ?? path[...]).utf8)
       let name = path.isEmpty ? EntryName(".".utf8) : leaf
       guard let status = try EntryStatus.find(name, at: parent.raw) else {
@@ -33,7 +35,9 @@ import Testing
       let entry = node.entry
       #expect(status.mode & 0o7777 == UInt32(entry.mode), "\(where_)")
       #expect(status.uid == entry.uid && status.gid == entry.gid, "\(where_)")
-      #expect(status.modifiedSeconds == entry.modifiedSeconds && status.modifiedNanoseconds == entry.modifiedNanoseconds, "\(where_)")
+      #expect(
+        status.modifiedSeconds == entry.modifiedSeconds && status.modifiedNanoseconds == entry.modifiedNanoseconds,
+        "\(where_)")
       switch entry.kind {
       case .regular:
         #expect(status.isRegular, "\(where_)")
@@ -44,8 +48,12 @@ import Testing
         #expect(status.isDirectory, "\(where_)")
         let directory = try TreeStep.openDirectory(name, at: parent.raw)
         let prefix = path.isEmpty ? "" : path + "/"
-        let children = tree.expected.keys.filter { !$0.isEmpty && $0.hasPrefix(prefix) && !$0.dropFirst(prefix.count).contains("/") }
-        #expect(Set(try TreeStep.list(directory.raw).map { String(decoding: $0.bytes, as: UTF8.self) }) == Set(children.map { String($0.dropFirst(prefix.count)) }), "\(where_)")
+        let children = tree.expected.keys.filter {
+          !$0.isEmpty && $0.hasPrefix(prefix) && !$0.dropFirst(prefix.count).contains("/")
+        }
+        #expect(
+          Set(try TreeStep.list(directory.raw).map { String(decoding: $0.bytes, as: UTF8.self) })
+            == Set(children.map { String($0.dropFirst(prefix.count)) }), "\(where_)")
         let subdirectories = children.filter { tree.expected[$0]?.entry.kind == .directory }.count
         #expect(status.links == UInt32(2 + subdirectories), "\(where_)")
         let opaque = try ExtendedAttributes.get("trusted.overlay.opaque", of: directory.raw)
@@ -109,7 +117,9 @@ import Testing
       func text(_ path: String) throws -> String {
         String(decoding: try Files.read(at: root, path: path, resolve: [.inRoot, .noSymlinks]), as: UTF8.self)
       }
-      func status(_ name: String) throws -> EntryStatus { try #require(try EntryStatus.find(EntryName(name.utf8), at: root)) }
+      func status(_ name: String) throws -> EntryStatus {
+        try #require(try EntryStatus.find(EntryName(name.utf8), at: root))
+      }
       #expect(try text("early") == "content")
       #expect(try status("early").links == 3)
       #expect(try status("earlier").identity == status("late").identity)
@@ -140,7 +150,9 @@ import Testing
   func hundredThousandNames() throws {
     var builder = TarBuilder()
     builder.bytes.reserveCapacity(52 << 20)
-    for index in 0..<100_000 { builder.bytes += TarWriter.header(TarEntry(.regular, "many/file-\(index &* 7919 % 100_000)")) }
+    for index in 0..<100_000 {
+      builder.bytes += TarWriter.header(TarEntry(.regular, "many/file-\(index &* 7919 % 100_000)"))
+    }
     let scratch = try Scratch()
     try convert(builder.archive, to: scratch.path + "/image")
     if fsckIsThere { #expect(run("fsck.erofs \(scratch.path)/image") == 0) }

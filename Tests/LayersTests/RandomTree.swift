@@ -16,10 +16,13 @@ struct RandomTree {
   private(set) var expected: [String: Node] = [:]
   private var random: Seeded
   private let sparse: Bool
+  /// Only what any file system can hold: no whiteouts, small attributes.
+  private let ordinary: Bool
 
-  init(seed: UInt64, size: Int, sparse: Bool = false) {
+  init(seed: UInt64, size: Int, sparse: Bool = false, ordinary: Bool = false) {
     random = Seeded(seed)
     self.sparse = sparse
+    self.ordinary = ordinary
     let root = TarEntry(.directory, "", mode: 0o755)
     expected[""] = Node(root)
     var builder = TarBuilder()
@@ -41,7 +44,8 @@ struct RandomTree {
   }
 
   private mutating func directory() -> String {
-    let directories = expected.filter { $0.value.entry.kind == .directory }.keys.filter { $0.utf8.count < 1500 }.sorted()
+    let directories = expected.filter { $0.value.entry.kind == .directory }.keys.filter { $0.utf8.count < 1500 }
+      .sorted()
     return directories[number(0...directories.count - 1)]
   }
 
@@ -71,7 +75,7 @@ struct RandomTree {
       entry.deviceMajor = UInt32(number(1...4095))
       entry.deviceMinor = UInt32(number(0...1_048_575))
     case 9: return addHardLink(entry, path, &builder)
-    case 10: return addWhiteout(parent, leaf, path, &builder)
+    case 10 where !ordinary: return addWhiteout(parent, leaf, path, &builder)
     case 11 where sparse: return addSparse(entry, path, &builder)
     default: data = bytes()
     }
@@ -81,7 +85,11 @@ struct RandomTree {
     }
     if random.chance(15) {
       for attribute in 0..<number(1...4) {
-        entry.attributes.append((Array("trusted.a\(attribute)".utf8), (0..<number(0...(random.chance(10) ? 3000 : 60))).map { UInt8(truncatingIfNeeded: $0) }))
+        entry.attributes.append(
+          (
+            Array("trusted.a\(attribute)".utf8),
+            (0..<number(0...(random.chance(10) && !ordinary ? 3000 : 60))).map { UInt8(truncatingIfNeeded: $0) }
+          ))
       }
     }
     builder.add(written(entry), data)
@@ -124,7 +132,9 @@ struct RandomTree {
   }
 
   private mutating func addHardLink(_ entry: TarEntry, _ path: String, _ builder: inout TarBuilder) {
-    let targets = expected.filter { $0.value.entry.kind != .directory && $0.key != path && !$0.key.hasPrefix(path + "/") }.keys.sorted()
+    let targets = expected.filter {
+      $0.value.entry.kind != .directory && $0.key != path && !$0.key.hasPrefix(path + "/")
+    }.keys.sorted()
     guard !targets.isEmpty else { return }
     let target = targets[number(0...targets.count - 1)]
     var entry = entry
@@ -169,7 +179,8 @@ struct RandomTree {
     shown.mode = entry.mode
     builder.pax([
       ("GNU.sparse.size", "\(content.count)"), ("GNU.sparse.map", map.map { "\($0)" }.joined(separator: ",")),
-      ("GNU.sparse.name", path), ("uid", "\(entry.uid)"), ("gid", "\(entry.gid)"), ("mtime", "\(entry.modifiedSeconds)"),
+      ("GNU.sparse.name", path), ("uid", "\(entry.uid)"), ("gid", "\(entry.gid)"),
+      ("mtime", "\(entry.modifiedSeconds)"),
     ])
     shown.path = Array("sparse".utf8)
     shown.uid = 0

@@ -91,7 +91,9 @@ struct TarBuilder {
       while "\(length)".utf8.count + key.utf8.count + value.utf8.count + 3 != length { length += 1 }
       body += "\(length) \(key)=\(value)\n"
     }
-    raw(TarEntry(.regular, "PaxHeaders/x", size: Int64(body.utf8.count)), Array(body.utf8)) { $0[156] = type.utf8.first ?? 0 }
+    raw(TarEntry(.regular, "PaxHeaders/x", size: Int64(body.utf8.count)), Array(body.utf8)) {
+      $0[156] = type.utf8.first ?? 0
+    }
   }
   /// GNU's long name (L) or long link (K).
   mutating func gnuLong(_ type: String, _ text: String) {
@@ -116,7 +118,9 @@ func push(_ bytes: [UInt8], seed: UInt64 = 1, _ body: (UnsafeRawBufferPointer) t
   var random = Seeded(seed)
   var start = 0
   while start < bytes.count {
-    let count = min(bytes.count - start, random.chance(50) ? Int.random(in: 1...700, using: &random) : Int.random(in: 1...70_000, using: &random))
+    let count = min(
+      bytes.count - start,
+      random.chance(50) ? Int.random(in: 1...700, using: &random) : Int.random(in: 1...70_000, using: &random))
     try bytes.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[start..<start + count])) }
     start += count
   }
@@ -126,7 +130,9 @@ func push(_ bytes: [UInt8], seed: UInt64 = 1, _ body: (UnsafeRawBufferPointer) t
 final class RecordingSink: TarSink {
   var entries: [(entry: TarEntry, data: [UInt8])] = []
   func begin(_ entry: TarEntry) throws(ApusError) { entries.append((entry, [])) }
-  func data(_ bytes: UnsafeRawBufferPointer) throws(ApusError) { entries[entries.count - 1].data.append(contentsOf: bytes) }
+  func data(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
+    entries[entries.count - 1].data.append(contentsOf: bytes)
+  }
   func hole(_ count: Int64) throws(ApusError) {
     guard count < 1 << 24 else { return }
     entries[entries.count - 1].data.append(contentsOf: repeatElement(0, count: Int(count)))

@@ -59,7 +59,8 @@ private func only(_ archive: [UInt8]) throws -> TarEntry {
   }
 
   @Test(arguments: [
-    ("-1", Int64(-1), UInt32(0)), ("-0.25", -1, 750_000_000), ("1.5", 1, 500_000_000), ("-3.000000001", -4, 999_999_999),
+    ("-1", Int64(-1), UInt32(0)), ("-0.25", -1, 750_000_000), ("1.5", 1, 500_000_000),
+    ("-3.000000001", -4, 999_999_999),
     ("0.1234567899", 0, 123_456_789), ("99999999999", 99_999_999_999, 0), (".5", 0, 500_000_000),
   ])
   func times(text: String, seconds: Int64, nanoseconds: UInt32) throws {
@@ -74,7 +75,8 @@ private func only(_ archive: [UInt8]) throws -> TarEntry {
     var random = Seeded(4)
     for _ in 0..<200 {
       var entry = TarEntry(.regular, "a")
-      entry.modifiedSeconds = Int64.random(in: -1 << 40...1 << 40, using: &random) >> Int64.random(in: 0...40, using: &random)
+      entry.modifiedSeconds =
+        Int64.random(in: -1 << 40...1 << 40, using: &random) >> Int64.random(in: 0...40, using: &random)
       entry.modifiedNanoseconds = random.chance(50) ? UInt32.random(in: 0..<1_000_000_000, using: &random) : 0
       entry.uid = UInt32.random(in: 0...UInt32.max, using: &random)
       entry.gid = UInt32.random(in: 0...UInt32.max, using: &random)
@@ -123,7 +125,9 @@ private func only(_ archive: [UInt8]) throws -> TarEntry {
 
   @Test func attributes() throws {
     var builder = TarBuilder()
-    builder.pax([("SCHILY.xattr.user.a", "b=c\nd"), ("SCHILY.xattr.security.capability", "\u{1}\u{0}\u{2}"), ("comment", "x")])
+    builder.pax([
+      ("SCHILY.xattr.user.a", "b=c\nd"), ("SCHILY.xattr.security.capability", "\u{1}\u{0}\u{2}"), ("comment", "x"),
+    ])
     builder.file("a")
     let entry = try only(builder.archive)
     #expect(entry.attributes.map { String(decoding: $0.name, as: UTF8.self) } == ["user.a", "security.capability"])
@@ -147,25 +151,32 @@ private func only(_ archive: [UInt8]) throws -> TarEntry {
   }
 
   @Test func sparseFormats() throws {
-    let expected = [UInt8](repeating: 0, count: 5000) + Array("hello".utf8) + [UInt8](repeating: 0, count: 995) + Array("end".utf8)
+    let expected =
+      [UInt8](repeating: 0, count: 5000) + Array("hello".utf8) + [UInt8](repeating: 0, count: 995) + Array("end".utf8)
       + [UInt8](repeating: 0, count: 97)
     let stored = Array("helloend".utf8)
     var archives: [[UInt8]] = []
     // PAX 0.1 and 0.0.
     var builder = TarBuilder()
-    builder.pax([("GNU.sparse.size", "6100"), ("GNU.sparse.numblocks", "2"), ("GNU.sparse.name", "s"), ("GNU.sparse.map", "5000,5,6000,3")])
+    builder.pax([
+      ("GNU.sparse.size", "6100"), ("GNU.sparse.numblocks", "2"), ("GNU.sparse.name", "s"),
+      ("GNU.sparse.map", "5000,5,6000,3"),
+    ])
     builder.add(TarEntry(.regular, "GNUSparseFile.0/s"), stored)
     archives.append(builder.archive)
     builder = TarBuilder()
     builder.pax([
-      ("GNU.sparse.size", "6100"), ("GNU.sparse.numblocks", "2"), ("GNU.sparse.offset", "5000"), ("GNU.sparse.numbytes", "5"),
+      ("GNU.sparse.size", "6100"), ("GNU.sparse.numblocks", "2"), ("GNU.sparse.offset", "5000"),
+      ("GNU.sparse.numbytes", "5"),
       ("GNU.sparse.offset", "6000"), ("GNU.sparse.numbytes", "3"), ("GNU.sparse.name", "s"),
     ])
     builder.add(TarEntry(.regular, "x"), stored)
     archives.append(builder.archive)
     // PAX 1.0: the map in front of the data.
     builder = TarBuilder()
-    builder.pax([("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.name", "s"), ("GNU.sparse.realsize", "6100")])
+    builder.pax([
+      ("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.name", "s"), ("GNU.sparse.realsize", "6100"),
+    ])
     let map = Array("2\n5000\n5\n6000\n3\n".utf8)
     builder.add(TarEntry(.regular, "x"), map + [UInt8](repeating: 0, count: 512 - map.count) + stored)
     archives.append(builder.archive)
@@ -173,12 +184,16 @@ private func only(_ archive: [UInt8]) throws -> TarEntry {
     builder = TarBuilder()
     func octal(_ value: Int, into block: inout [UInt8], at offset: Int) {
       let text = String(value, radix: 8)
-      for (index, byte) in (String(repeating: "0", count: 11 - text.count) + text).utf8.enumerated() { block[offset + index] = byte }
+      for (index, byte) in (String(repeating: "0", count: 11 - text.count) + text).utf8.enumerated() {
+        block[offset + index] = byte
+      }
     }
     var header = TarWriter.header(TarEntry(.regular, "s", size: Int64(stored.count)))
     header[156] = UInt8(ascii: "S")
     for (index, byte) in "ustar  \0".utf8.enumerated() { header[257 + index] = byte }
-    for (index, value) in [0, 0, 10, 0, 20, 0, 5000, 5].enumerated() { octal(value, into: &header, at: 386 + index * 12) }
+    for (index, value) in [0, 0, 10, 0, 20, 0, 5000, 5].enumerated() {
+      octal(value, into: &header, at: 386 + index * 12)
+    }
     header[482] = 1
     octal(6100, into: &header, at: 483)
     var more = [UInt8](repeating: 0, count: 512)

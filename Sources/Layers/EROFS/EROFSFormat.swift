@@ -55,7 +55,10 @@ enum EROFSFormat {
 
   /// One extended attribute as it lies behind an inode; nil where EROFS has no place for its namespace.
   static func attribute(name: [UInt8], value: [UInt8]) -> [UInt8]? {
-    guard let (index, prefix, exact) = attributePrefixes.first(where: { $0.exact ? name == $0.prefix : name.starts(with: $0.prefix) }),
+    guard
+      let (index, prefix, exact) = attributePrefixes.first(where: {
+        $0.exact ? name == $0.prefix : name.starts(with: $0.prefix)
+      }),
       exact || name.count > prefix.count, name.count - prefix.count <= 255, value.count < 1 << 16
     else { return nil }
     var bytes: [UInt8] = [UInt8(name.count - prefix.count), index]

@@ -76,7 +76,8 @@ struct EROFSLayout {
       head += 1
       let inode = nodes[Int(node)].inode
       var entries: [Entry] = [
-        Entry(nameStart: 0, nameLength: 1, dots: 1, inode: inode), Entry(nameStart: 0, nameLength: 2, dots: 2, inode: parent),
+        Entry(nameStart: 0, nameLength: 1, dots: 1, inode: inode),
+        Entry(nameStart: 0, nameLength: 2, dots: 2, inode: parent),
       ]
       for child in children[Int(starts[Int(node)])..<Int(starts[Int(node) + 1])] {
         let value = nodes[Int(child)]
@@ -116,7 +117,8 @@ struct EROFSLayout {
     _ entry: Entry, _ names: UnsafeBufferPointer<UInt8>, _ body: (UnsafeBufferPointer<UInt8>) -> Result
   ) -> Result {
     if entry.dots == 0 {
-      return body(UnsafeBufferPointer(rebasing: names[Int(entry.nameStart)..<Int(entry.nameStart) + Int(entry.nameLength)]))
+      return body(
+        UnsafeBufferPointer(rebasing: names[Int(entry.nameStart)..<Int(entry.nameStart) + Int(entry.nameLength)]))
     }
     return withUnsafePointer(to: (UInt8(ascii: "."), UInt8(ascii: "."))) { dots in
       dots.withMemoryRebound(to: UInt8.self, capacity: 2) {

@@ -191,7 +191,8 @@ final class LayerConverter: TarSink {
       guard left.count < waiting.count, rounds < 64 else {
         let name = TarEntry.display(Array(tree.name(of: left[0].node)))
         throw ApusError(
-          .invalidArgument, "the hard link '\(name)' points to '\(TarEntry.display(left[0].target))', which the archive does not have")
+          .invalidArgument,
+          "the hard link '\(name)' points to '\(TarEntry.display(left[0].target))', which the archive does not have")
       }
       waiting = left
     }

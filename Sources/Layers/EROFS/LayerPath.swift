@@ -15,7 +15,8 @@ struct LayerPath {
   /// Splits a path into clean components, lexically.
   static func components(_ path: [UInt8]) throws(ApusError) -> [ArraySlice<UInt8>] {
     guard path.count <= lengthLimit, !path.contains(0) else {
-      throw ApusError(.invalidArgument, "the archive has a name that is too long or contains a NUL: '\(TarEntry.display(path))'")
+      throw ApusError(
+        .invalidArgument, "the archive has a name that is too long or contains a NUL: '\(TarEntry.display(path))'")
     }
     var result: [ArraySlice<UInt8>] = []
     for component in path.split(separator: 0x2f) {
@@ -52,7 +53,8 @@ struct LayerPath {
   // MARK: Cache
 
   /// Only paths that need no cleaning: the same directory text, a slash, one plain name, perhaps a slash.
-  private func cached(_ path: [UInt8], _ tree: LayerTree) -> (directory: LayerTree.NodeIndex, name: ArraySlice<UInt8>)? {
+  private func cached(_ path: [UInt8], _ tree: LayerTree) -> (directory: LayerTree.NodeIndex, name: ArraySlice<UInt8>)?
+  {
     let length = cachedDirectory.count
     guard cachedGeneration == tree.generation, length > 0, path.count > length + 1, path[length] == 0x2f,
       path.count <= Self.lengthLimit
@@ -66,7 +68,9 @@ struct LayerPath {
     guard same else { return nil }
     var name = path[(length + 1)...]
     if name.last == 0x2f { name = name.dropLast() }
-    guard let first = name.first, first != 0x2e || name.count > 2, !name.contains(0x2f), !name.contains(0) else { return nil }
+    guard let first = name.first, first != 0x2e || name.count > 2, !name.contains(0x2f), !name.contains(0) else {
+      return nil
+    }
     return (cachedNode, name)
   }
 
@@ -84,12 +88,16 @@ struct LayerPath {
 
   // MARK: Walking
 
-  private func lookUp(_ components: ArraySlice<ArraySlice<UInt8>>, in tree: LayerTree) throws(ApusError) -> LayerTree.NodeIndex? {
+  private func lookUp(_ components: ArraySlice<ArraySlice<UInt8>>, in tree: LayerTree) throws(ApusError) -> LayerTree
+    .NodeIndex?
+  {
     var copy = tree
     return try walk(components, in: &copy, make: false)
   }
 
-  private func resolve(_ components: ArraySlice<ArraySlice<UInt8>>, in tree: inout LayerTree) throws(ApusError) -> LayerTree.NodeIndex {
+  private func resolve(_ components: ArraySlice<ArraySlice<UInt8>>, in tree: inout LayerTree) throws(ApusError)
+    -> LayerTree.NodeIndex
+  {
     guard let node = try walk(components, in: &tree, make: true) else {
       throw ApusError(.internal, "a directory of the layer was not made")
     }
@@ -120,7 +128,9 @@ struct LayerPath {
       } else if let inode, inode.has(type: S_IFLNK) {
         linksFollowed += 1
         guard linksFollowed <= Self.linkLimit, rest.count < Self.lengthLimit else {
-          throw ApusError(.invalidArgument, "the archive has an entry below a loop of symbolic links at '\(TarEntry.display(Array(name)))'")
+          throw ApusError(
+            .invalidArgument,
+            "the archive has an entry below a loop of symbolic links at '\(TarEntry.display(Array(name)))'")
         }
         let target = tree.inlineBytes[Int(inode.address)..<Int(inode.address) + Int(inode.size)]
         if target.first == 0x2f { node = LayerTree.root }

@@ -71,7 +71,8 @@ struct LayerTree {
   private func reserve(_ count: Int) throws(ApusError) {
     let used = names.count + attributes.count + inlineBytes.count + chunks.count * 4 + nodes.count * 100
     guard used + count <= memoryLimit else {
-      throw ApusError(.resourceExhausted, "the layer's names and attributes take more than \(memoryLimit) bytes of memory")
+      throw ApusError(
+        .resourceExhausted, "the layer's names and attributes take more than \(memoryLimit) bytes of memory")
     }
   }
 
@@ -81,7 +82,9 @@ struct LayerTree {
   }
 
   /// Calls `body` with the bytes of the names, which ``Node`` refers to.
-  func withNames<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result { names.withUnsafeBufferPointer(body) }
+  func withNames<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+    names.withUnsafeBufferPointer(body)
+  }
 
   func inode(of node: NodeIndex) -> Inode? {
     let index = nodes[Int(node)].inode
@@ -172,7 +175,8 @@ struct LayerTree {
       let node = nodes[index]
       let slot = names.withUnsafeBytes { all in
         self.slot(
-          node.parent, UnsafeRawBufferPointer(rebasing: all[Int(node.nameStart)..<Int(node.nameStart) + Int(node.nameLength)])
+          node.parent,
+          UnsafeRawBufferPointer(rebasing: all[Int(node.nameStart)..<Int(node.nameStart) + Int(node.nameLength)])
         ).slot
       }
       table[slot] = Int32(index + 1)

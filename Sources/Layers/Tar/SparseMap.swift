@@ -55,7 +55,9 @@ struct SparseMap {
         digits.append(byte)
         continue
       }
-      guard let number = TarNumber.decimal(digits[...]), number >= 0 else { throw Self.malformed("has a malformed number") }
+      guard let number = TarNumber.decimal(digits[...]), number >= 0 else {
+        throw Self.malformed("has a malformed number")
+      }
       digits.removeAll(keepingCapacity: true)
       if let expected {
         _ = expected

@@ -140,7 +140,9 @@ struct TarReader {
   private func number(
     _ block: UnsafeRawBufferPointer, _ start: Int, _ length: Int, _ what: String
   ) throws(ApusError) -> Int64 {
-    guard let value = TarNumber.field(block[start..<(start + length)]) else { throw broken("an entry's \(what) is no number") }
+    guard let value = TarNumber.field(block[start..<(start + length)]) else {
+      throw broken("an entry's \(what) is no number")
+    }
     return value
   }
 
@@ -178,7 +180,8 @@ struct TarReader {
     guard entries <= entryLimit else {
       throw ApusError(.resourceExhausted, "the archive has more than \(entryLimit) entries")
     }
-    let isUSTAR = block[257] == 0x75 && block[258] == 0x73 && block[259] == 0x74 && block[260] == 0x61 && block[261] == 0x72
+    let isUSTAR =
+      block[257] == 0x75 && block[258] == 0x73 && block[259] == 0x74 && block[260] == 0x61 && block[261] == 0x72
     let isPOSIX = isUSTAR && block[262] == 0
     entry.path.removeAll(keepingCapacity: true)
     entry.linkTarget.removeAll(keepingCapacity: true)
@@ -194,7 +197,11 @@ struct TarReader {
       }
       entry.path.append(contentsOf: Self.text(block, 0, 100))
     }
-    if let longLink { entry.linkTarget = longLink } else { entry.linkTarget.append(contentsOf: Self.text(block, 157, 100)) }
+    if let longLink {
+      entry.linkTarget = longLink
+    } else {
+      entry.linkTarget.append(contentsOf: Self.text(block, 157, 100))
+    }
     entry.mode = UInt16(truncatingIfNeeded: try number(block, 100, 8, "mode") & 0o7777)
     var uid = try number(block, 108, 8, "uid")
     var gid = try number(block, 116, 8, "gid")

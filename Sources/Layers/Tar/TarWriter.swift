@@ -21,7 +21,9 @@ enum TarWriter {
     if entry.modifiedSeconds < 0 || entry.modifiedSeconds > 0o77777777777 || entry.modifiedNanoseconds > 0 {
       add("mtime", Array(time(entry.modifiedSeconds, entry.modifiedNanoseconds).utf8), to: &records)
     }
-    for (attribute, value) in entry.attributes { add("SCHILY.xattr." + String(decoding: attribute, as: UTF8.self), value, to: &records) }
+    for (attribute, value) in entry.attributes {
+      add("SCHILY.xattr." + String(decoding: attribute, as: UTF8.self), value, to: &records)
+    }
     var result: [UInt8] = []
     if !records.isEmpty {
       var header = TarEntry()

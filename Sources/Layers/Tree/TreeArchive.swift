@@ -162,7 +162,7 @@ public final class TreeArchive: @unchecked Sendable {
       entry.attributes = try TreeStep.attributes(name, at: directory)
       buffer += TarWriter.header(entry)
       if status.isDirectory, !isForeign { try enter(name, at: directory, path: entry.path) }
-    } catch where error.errno == ENOENT || error.errno == ENOTDIR || error.errno == ELOOP {
+    } catch  where error.errno == ENOENT || error.errno == ENOTDIR || error.errno == ELOOP {
       return
     }
   }
@@ -186,7 +186,8 @@ public final class TreeArchive: @unchecked Sendable {
 
   private func enter(_ name: EntryName, at directory: Int32, path: [UInt8]) throws(ApusError) {
     guard levels.count < TreeStep.depthLimit else {
-      throw ApusError(.resourceExhausted, "'\(TarEntry.display(path))' is nested deeper than \(TreeStep.depthLimit) directories")
+      throw ApusError(
+        .resourceExhausted, "'\(TarEntry.display(path))' is nested deeper than \(TreeStep.depthLimit) directories")
     }
     let opened = try TreeStep.openDirectory(name, at: directory)
     if options.whiteouts {
@@ -223,7 +224,8 @@ public final class TreeArchive: @unchecked Sendable {
     for attribute in ["trusted.overlay.redirect", "trusted.overlay.metacopy"] {
       if try ExtendedAttributes.get(attribute, of: descriptor) != nil {
         throw ApusError(
-          .unsupported, "'\(name.text)' is stored as a reference to a lower layer (\(attribute)): the overlay must be "
+          .unsupported,
+          "'\(name.text)' is stored as a reference to a lower layer (\(attribute)): the overlay must be "
             + "mounted with redirect_dir=off and metacopy=off")
       }
     }

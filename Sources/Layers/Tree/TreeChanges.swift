@@ -44,7 +44,8 @@ private struct ChangeWalk {
     depth += 1
     defer { depth -= 1 }
     guard depth < TreeStep.depthLimit else {
-      throw ApusError(.resourceExhausted, "'\(path.prefix(200))' is nested deeper than \(TreeStep.depthLimit) directories")
+      throw ApusError(
+        .resourceExhausted, "'\(path.prefix(200))' is nested deeper than \(TreeStep.depthLimit) directories")
     }
     var changed = false
     for name in try TreeStep.list(directory) {

@@ -14,7 +14,7 @@ extension Tree {
     let source: OwnedDescriptor
     do {
       source = try Files.open(at: root, path: clean, flags: O_RDONLY | O_DIRECTORY)
-    } catch where error.errno == ENOENT || error.errno == ENOTDIR {
+    } catch  where error.errno == ENOENT || error.errno == ENOTDIR {
       return false
     }
     let target = try TreeStep.reopen(directory: directory)

@@ -16,7 +16,7 @@ extension Tree {
     let directory: OwnedDescriptor
     do {
       directory = try Files.open(at: root, path: clean, flags: O_RDONLY | O_DIRECTORY)
-    } catch where error.errno == ENOTDIR {
+    } catch  where error.errno == ENOTDIR {
       throw ApusError(.invalidArgument, "extraction point is not a directory", cause: error)
     }
     let ownRoot = try TreeStep.reopen(directory: root)
@@ -103,15 +103,17 @@ private final class ExtractSink: TarSink {
   private func openMaking(_ components: ArraySlice<ArraySlice<UInt8>>) throws(ApusError) -> OwnedDescriptor {
     do {
       return try open(components)
-    } catch where error.errno == ENOENT && !components.isEmpty {
+    } catch  where error.errno == ENOENT && !components.isEmpty {
       let above = try openMaking(components.dropLast())
       let name = EntryName(components[components.endIndex - 1])
-      if mkdirat(above.raw, name.terminated, 0o755) < 0, errno != EEXIST {
+      if mkdirat(above.raw, name.terminated, 0o755) == 0 {
+        let owner = options.owner ?? Tree.Owner(uid: 0, gid: 0)
+        try TreeWrite.describe(
+          name, at: above.raw, mode: 0o755, uid: owner.uid, gid: owner.gid, attributes: [], isLink: false)
+      } else if errno != EEXIST {
         try check(-1 as Int32, "cannot make the directory '\(name.text)'")
       }
-      let owner = options.owner ?? Tree.Owner(uid: 0, gid: 0)
-      try TreeWrite.describe(
-        name, at: above.raw, mode: 0o755, uid: owner.uid, gid: owner.gid, attributes: [], isLink: false)
+      // Somebody else's directory is as good; a link to nowhere fails again.
       return try open(components)
     }
   }
@@ -140,7 +142,8 @@ private final class ExtractSink: TarSink {
     let parent = try parentDirectory(components)
     if try replace(parent.raw) { try make(parent.raw, components) }
     if entry.kind == .directory {
-      directories.append((components, timespec(tv_sec: Int(entry.modifiedSeconds), tv_nsec: Int(entry.modifiedNanoseconds))))
+      directories.append(
+        (components, timespec(tv_sec: Int(entry.modifiedSeconds), tv_nsec: Int(entry.modifiedNanoseconds))))
     }
   }
 
@@ -236,7 +239,7 @@ private final class ExtractSink: TarSink {
       do {
         let above = try open(path.dropLast())
         try TreeWrite.setTimes(EntryName(last), at: above.raw, access: modified, modification: modified)
-      } catch where error.errno == ENOENT || error.errno == ENOTDIR {
+      } catch  where error.errno == ENOENT || error.errno == ENOTDIR {
         // A later entry has replaced it.
         continue
       }

@@ -23,7 +23,9 @@ extension Tree {
       usage.inodes += 1
       usage.allocated += status.blocks * 512
       if status.isDirectory {
-        guard depth < TreeStep.depthLimit, let opened = try? TreeStep.openDirectory(name, at: directory) else { continue }
+        guard depth < TreeStep.depthLimit, let opened = try? TreeStep.openDirectory(name, at: directory) else {
+          continue
+        }
         try add(opened.raw, mountID: mountID, depth: depth + 1, &usage, &seen, cancelled)
       } else {
         usage.bytes += status.size

@@ -27,7 +27,7 @@ enum TreeWrite {
     let name = isOverlay ? "trusted.overlay." + attribute.dropFirst("trusted.".count) : attribute
     do {
       try ExtendedAttributes.set(name, to: value, of: descriptor)
-    } catch where error.errno == EOPNOTSUPP || error.errno == EPERM || error.errno == EINVAL {
+    } catch  where error.errno == EOPNOTSUPP || error.errno == EPERM || error.errno == EINVAL {
       return
     }
   }
@@ -44,7 +44,8 @@ enum TreeWrite {
   static func makeNode(
     _ name: EntryName, at directory: Int32, type: UInt32, major: UInt32, minor: UInt32
   ) throws(ApusError) {
-    let device = dev_t(major & 0xfff) << 8 | dev_t(minor & 0xff) | dev_t(minor & ~0xff) << 12 | dev_t(major & ~0xfff) << 32
+    let device =
+      dev_t(major & 0xfff) << 8 | dev_t(minor & 0xff) | dev_t(minor & ~0xff) << 12 | dev_t(major & ~0xfff) << 32
     try check(mknodat(directory, name.terminated, type | 0o600, device), "cannot make '\(name.text)'")
   }
 }
