@@ -36,8 +36,15 @@ let package = Package(
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "Errors"], swiftSettings: settings),
     .testTarget(
       name: "SandboxProtocolTests", dependencies: ["SandboxProtocol", "RuntimeSpec", "Errors"], swiftSettings: settings),
+    // Real containers need a caller with a single thread, which a test runner is not.
+    .executableTarget(
+      name: "ContainerProbe", dependencies: ["Container", "Linux", "RuntimeSpec", "Errors", "CLinux"],
+      path: "Tests/ContainerProbe", swiftSettings: settings),
     .testTarget(
-      name: "ContainerTests", dependencies: ["Container", "Linux", "RuntimeSpec", "Errors"], swiftSettings: settings),
+      name: "ContainerTests", dependencies: ["Container", "ContainerProbe", "Linux", "RuntimeSpec", "Errors"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "apus-runtimeTests", dependencies: ["apus-runtime", "Linux", "SandboxProtocol"], swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6]
 )
