@@ -90,11 +90,13 @@ extension Instance {
       _ = try await sandbox.connection.request(.signal, SignalRequest(signal: signal).json())
       if current.state.status == .paused, stopRequested {
         // A frozen process dies of a signal only once it is thawed.
+        current.state.status = .running
         _ = try await sandbox.connection.request(.resume)
-        if current.state.status == .paused { current.state.status = .running }
       }
-    } catch let error as ApusError where error.code == .unavailable || error.code == .notFound {
-      return
+    } catch let error as ApusError
+      where error.code == .unavailable || error.code == .notFound || error.code == .conflict
+    {
+      // Gone, or thawed by the shim itself.
     }
     publish("kill", ["signal": String(signal)])
   }
