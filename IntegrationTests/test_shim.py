@@ -231,6 +231,19 @@ def test_exec(shim):
     assert shim.connection.request("state")["execs"] == []
 
 
+def test_exec_that_does_not_read_its_input(shim):
+    shim.create(["sleep", "1000"])
+    shim.start()
+    for arguments in (["true"], ["sleep", "0.3"]):
+        stream = shim.exec("deaf", arguments, stdin=True)
+        for _ in range(10):
+            stream.send("stdin", stream.tag, b"z" * 20_000)
+        assert stream.output()[2] == 0
+        # The connection is as good as before.
+        assert stream.request("state")["execs"] == []
+        stream.close()
+
+
 def test_detached_exec_goes_on(shim):
     shim.create(["sleep", "1000"])
     shim.connection.request("subscribe")

@@ -21,6 +21,7 @@ extension Shim {
     streams?.drain(regardless: true)
     streams?.onEnd = { [unowned self] in endIfDone() }
     _ = loop.after(Self.endGrace) { [unowned self] in if phase == .ending { end() } }
+    endIfDone()
   }
 
   func endIfDone() {
@@ -31,6 +32,7 @@ extension Shim {
   /// Cleans up, then writes the exit code, then tells.
   private func end() {
     phase = .ended
+    let attachments = streams?.attachments ?? []
     streams?.end()
     log?.finish()
     removeCgroup()
@@ -39,8 +41,11 @@ extension Shim {
     try? Files.writeAtomically(record.json(), to: exitPath, mode: 0o600)
     listener?.close()
     listener = nil
-    for exec in Array(execs.values) { conclude(exec) }
-    for attachment in streams?.attachments ?? [] {
+    for exec in Array(execs.values) {
+      exec.streams.drain(regardless: true)
+      conclude(exec)
+    }
+    for attachment in attachments {
       attachment.connection.send(Frame(.end, tag: attachment.tag))
     }
     publish(Frame(.exited, record))

@@ -136,9 +136,12 @@ final class StreamHub {
   /// Waiting for an attachment, not for the process.
   var isPaused: Bool { pumps.contains { !$0.hasEnded && $0.isPaused } }
 
-  /// Gives up on what others still hold open.
+  /// Gives up on what others still hold open, and lets the attachments go.
   func end() {
     for pump in pumps { pump.end() }
+    // A connection that waited for the process to read goes on to its next frame.
+    closeInput()
+    attachments = []
     endIfDone()
   }
 
