@@ -50,14 +50,13 @@ struct StoppedTree: Sendable {
       try Mounts.setAttributes(at: source.raw, "", set: .readOnly, recursive: true)
     }
     if writable { try makePlace(mount, below: root) }
-    let place: OwnedDescriptor
-    do {
-      place = try Files.open(at: root, path: mount.target, flags: O_PATH)
-    } catch where error.code == .notFound || error.code == .invalidArgument {
+    do throws(ApusError) {
+      let place = try Files.open(at: root, path: mount.target, flags: O_PATH)
+      try Mounts.attach(source.raw, at: place.raw, "")
+    } catch {
       // The image has something in the way; the instance would not start either.
-      return
+      guard error.code == .notFound || error.code == .invalidArgument else { throw error }
     }
-    try Mounts.attach(source.raw, at: place.raw, "")
   }
 
   /// What a mount is mounted on: directories down to it, and itself as what its source is.

@@ -29,12 +29,8 @@ final class TreeRoot: Sendable {
   /// - Throws: `conflict` where the process has ended.
   static func running(_ pid: Int32, shim: Int32, id: String) throws(ApusError) -> TreeRoot {
     let ended = ApusError(.conflict, "container \(id) is not running")
-    let process: OwnedDescriptor
-    do {
-      process = try Files.open("/proc/\(pid)", flags: O_RDONLY | O_DIRECTORY)
-    } catch where error.code == .notFound {
-      throw ended
-    }
+    guard Files.exists("/proc/\(pid)") else { throw ended }
+    let process = try Files.open("/proc/\(pid)", flags: O_RDONLY | O_DIRECTORY)
     let status = String(decoding: try Files.read(at: process.raw, path: "stat", limit: 8192), as: UTF8.self)
     // After the command's name, which may contain anything: state, parent.
     guard let end = status.lastIndex(of: ")") else { throw ended }

@@ -168,25 +168,11 @@ private struct VolumeFiller {
       root = try DetachedRoot(layers: diffIDs, store: layers)
       image = root
     }
-    guard let status = try Self.status(of: target, in: root.descriptor) else { return }
     do {
       _ = try Tree.copyContents(from: root.descriptor, path: target, to: directory.raw)
     } catch {
       throw ApusError(
         error.code, "filling volume \(volume.name) with the image's \(target): \(error.message)", cause: error)
-    }
-    try check(fchown(directory.raw, status.st_uid, status.st_gid), "cannot give the volume \(volume.name) its owner")
-    try check(fchmod(directory.raw, status.st_mode & 0o7777), "cannot give the volume \(volume.name) its mode")
-  }
-
-  /// nil where the image has no such directory.
-  private static func status(of target: String, in root: Int32) throws(ApusError) -> stat? {
-    do throws(ApusError) {
-      let source = try Files.open(at: root, path: target, flags: O_PATH | O_DIRECTORY)
-      return try Files.status(source.raw)
-    } catch {
-      if error.code == .notFound || error.code == .invalidArgument { return nil }
-      throw error
     }
   }
 }
