@@ -33,9 +33,9 @@ import Testing
   }
 
   private func line(_ number: Int, stream: String = "stdout") -> String {
-    let second = String(1000 + number / 60).dropFirst(2)
-    let minute = String(100 + number % 60).dropFirst()
-    return #"{"log":"line \#(number)\n","stream":"\#(stream)","time":"2026-01-02T03:\#(second):\#(minute).5Z"}"# + "\n"
+    func two(_ value: Int) -> Substring { String(100 + value % 60).dropFirst() }
+    let time = "2026-01-02T\(two(3 + number / 3600)):\(two(number / 60)):\(two(number)).5Z"
+    return #"{"log":"line \#(number)\n","stream":"\#(stream)","time":"\#(time)"}"# + "\n"
   }
 
   private func lines(_ range: Range<Int>) -> String { range.map { line($0) }.joined() }
@@ -108,9 +108,9 @@ import Testing
     let scratch = try Scratch()
     try scratch.append(lines(0..<10), to: "log.1")
     try scratch.append(lines(10..<20))
-    let start = Date(timeIntervalSince1970: 1_767_322_980.5)  // 2026-01-02T03:03:00.5Z is not in it
-    #expect(try read(scratch) { $0.since = start }.isEmpty)
-    let base = 1_767_322_800.5  // line 0
+    // 2026-01-02T03:00:00.5Z, of line 0.
+    let base = 1_767_322_800.5
+    #expect(try read(scratch) { $0.since = Date(timeIntervalSince1970: base + 100) }.isEmpty)
     #expect(try read(scratch) { $0.since = Date(timeIntervalSince1970: base + 5) } == expected(5..<20))
     #expect(try read(scratch) { $0.until = Date(timeIntervalSince1970: base + 5) } == expected(0..<6))
   }

@@ -80,7 +80,13 @@ final class LogStream: Sendable {
         return (state.entries[state.next - 1], false)
       }
       if let entry { return entry }
-      let read = try await blocking.run { [reader] in try reader.read() }
+      if Task.isCancelled { return nil }
+      let read: [LogEntry]?
+      do {
+        read = try await blocking.run { [reader] in try reader.read() }
+      } catch is CancellationError {
+        return nil
+      }
       if let read {
         state.withLock { state in
           state.entries = read
@@ -93,7 +99,7 @@ final class LogStream: Sendable {
         state.next = 0
       }
       // Ended before that look, so there is nothing more.
-      if !follows || ended || reader.passedEnd || Task.isCancelled { return nil }
+      if !follows || ended || reader.passedEnd { return nil }
       await wakeUp.wait()
     }
   }
