@@ -154,11 +154,11 @@ int clinux_ioprio_set(int priority_class, int level) {
 }
 
 void clinux_reset_signals(void) {
-  struct sigaction action = {.sa_handler = SIG_DFL};
-  for (int number = 1; number < 32; number++)
-    if (number != SIGKILL && number != SIGSTOP) sigaction(number, &action, NULL);
-  uint64_t none = 0;
-  // The raw call: glibc silently keeps its two internal real-time signals out of every mask.
+  // The raw calls: glibc does not let anybody touch its two internal real-time signals, which its posix_spawn leaves
+  // ignored. The kernel's struct begins with the handler, and all zero is the default action.
+  uint64_t action[4] = {0}, none = 0;
+  for (int number = 1; number <= 64; number++)
+    if (number != SIGKILL && number != SIGSTOP) syscall(SYS_rt_sigaction, number, action, NULL, sizeof none);
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 

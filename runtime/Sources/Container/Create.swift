@@ -58,7 +58,12 @@ extension Container {
       if terminal >= 0 { close(terminal) }
       if root >= 0 { close(root) }
       // What the child says is better than that it cannot be reached.
-      let failure = error.cause is ExecFailure ? error : (lastWords(on: ours) ?? error)
+      var failure = error.cause is ExecFailure ? error : (lastWords(on: ours) ?? error)
+      if failure.code == .internal || failure.errno == EPIPE, cgroups.oomKills(plan.cgroupPath) > 0 {
+        failure = ApusError(
+          .resourceExhausted,
+          "the memory limit of \(plan.limits.memory.limit ?? 0) bytes is too small to set the container up in")
+      }
       try? cgroups.killAll(plan.cgroupPath)
       _ = try? Processes.send(signal: SIGKILL, to: descriptor.raw)
       _ = try? Processes.wait(for: process)

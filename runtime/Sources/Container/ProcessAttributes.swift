@@ -67,8 +67,14 @@ enum Sysctl {
           "the sysctl \(name) is not the container's own: only those of a namespace it does not share can be set")
       }
       let path = path(of: name)
-      let file = try Files.open(at: root.raw, path: path, flags: O_WRONLY, resolve: [.beneath, .noSymlinks])
-      try Files.write(Array(value.utf8), to: file.raw, name: "the sysctl \(name)")
+      let file = clinux_openat2(
+        root.raw, path, UInt64(O_WRONLY | O_CLOEXEC), 0, Files.Resolve([.beneath, .noSymlinks]).rawValue)
+      if file < 0, errno == ENOENT {
+        throw ApusError(.invalidArgument, "there is no sysctl \(name) on this host's kernel")
+      }
+      try check(file, "cannot open the sysctl \(name)")
+      defer { close(file) }
+      try Files.write(Array(value.utf8), to: file, name: "the sysctl \(name)")
     }
   }
 

@@ -88,7 +88,6 @@ func hostile(_ box: Box) throws {
   for number in 3..<12 {
     let error = try box.failure { $0.spec.process?.cwd = "/proc/self/fd/\(number)" }
     try expect(error.message.contains("/proc/self/fd/"), error.message)
-    // An executed process likewise.
   }
   // A link as the working directory, to the same place.
   symlink("/proc/self/fd/5/../../..", "\(root)/start")
@@ -109,8 +108,8 @@ func hostile(_ box: Box) throws {
   try expectEqual(try box.shell("ls -A /etc | wc -l") { $0.spec.linux?.maskedPaths = ["/hidden"] }, "0\n")
   // Attack by the program's name: the runtime's own binary.
   symlink("/proc/self/exe", "\(root)/bin/self")
-  let (code, output) = try box.run(["/bin/self", "sh"])
-  try expect(code != 0 || output.isEmpty, "\(code) \(output)")
+  let own = (try? box.run(["/bin/self", "sh"]))?.output ?? ""
+  try expect(own.isEmpty || own.hasPrefix("sh: "), own)
 }
 
 func erofs(_ box: Box) throws {
