@@ -5,6 +5,9 @@ import Errors
 import Glibc
 import Logging
 
+// malloc.h is not part of the C library's module. Integers only: both languages pass them alike.
+@_silgen_name("mallopt") private func mallopt(_ parameter: Int32, _ value: Int32) -> Int32
+
 /// The daemon's command line.
 @main
 struct Apusd: ParsableCommand {
@@ -36,25 +39,30 @@ struct Apusd: ParsableCommand {
 
   /// Synchronous: the main thread does nothing but wait for signals, and costs nothing while it does.
   mutating func run() throws {
-    do {
-      let signals = try TerminationSignals()
-      prepareProcess()
-      let level = logLevel.value
-      LoggingSystem.bootstrap { label in
-        var handler = StreamLogHandler.standardError(label: label)
-        handler.logLevel = level
-        return handler
-      }
-      let daemon = Daemon(
-        configuration: EngineConfiguration(
-          root: try absolute(root), runDirectory: try absolute(runDir), runtimePath: try RuntimePath.find(runtime),
-          cgroupParent: cgroupParent),
-        socket: try absolute(socket ?? runDir + "/apus.sock"), group: group, logger: Logger(label: "apusd"))
-      try daemon.run(until: signals)
-    } catch let error as ApusError {
-      fputs("apusd: \(error.message)\n", stderr)
+    do throws(ApusError) {
+      try serve()
+    } catch {
+      let line = Array("apusd: \(error.message)\n".utf8)
+      _ = write(STDERR_FILENO, line, line.count)
       throw ExitCode(1)
     }
+  }
+
+  private func serve() throws(ApusError) {
+    let signals = try TerminationSignals()
+    prepareProcess()
+    let level = logLevel.value
+    LoggingSystem.bootstrap { label in
+      var handler = StreamLogHandler.standardError(label: label)
+      handler.logLevel = level
+      return handler
+    }
+    let daemon = Daemon(
+      configuration: EngineConfiguration(
+        root: try absolute(root), runDirectory: try absolute(runDir), runtimePath: try RuntimePath.find(runtime),
+        cgroupParent: cgroupParent),
+      socket: try absolute(socket ?? runDir + "/apus.sock"), group: group, logger: Logger(label: "apusd"))
+    try daemon.run(until: signals)
   }
 
   /// A client that goes away is an error of one write, not the end of the daemon; and memory that many threads have
@@ -62,8 +70,10 @@ struct Apusd: ParsableCommand {
   private func prepareProcess() {
     signal(SIGPIPE, SIG_IGN)
     umask(0o022)
-    mallopt(M_ARENA_MAX, 2)
-    mallopt(M_TRIM_THRESHOLD, 256 << 10)
+    let trimThreshold: Int32 = -1
+    let arenaMax: Int32 = -8
+    _ = mallopt(trimThreshold, 256 << 10)
+    _ = mallopt(arenaMax, 2)
   }
 
   private func absolute(_ path: String) throws(ApusError) -> String {

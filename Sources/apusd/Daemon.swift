@@ -23,7 +23,7 @@ final class Daemon: Sendable {
   /// Returns when a signal has asked for the end, and everything is put away.
   ///
   /// - Throws: why it could not start.
-  func run(until signals: TerminationSignals) throws(ApusError) {
+  func run(until signals: borrowing TerminationSignals) throws(ApusError) {
     let ended = try Latch()
     // Before any other thread: the environment is not theirs to read while it changes.
     let activated = ListeningSocket.activated()

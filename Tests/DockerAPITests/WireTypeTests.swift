@@ -100,7 +100,7 @@ struct WireTypeTests {
     let text = try CompactEncoding.$omitsZeros.withValue(true) {
       String(decoding: try WireEncoder.encode(host), as: UTF8.self)
     }
-    #expect(text == #"{"Memory":5,"Dns":[]}"#)
+    #expect(text == #"{"Dns":[],"Memory":5}"#)
     #expect(try JSONDecoder().decode(HostConfig.self, from: Data(text.utf8)) == host)
   }
 }
