@@ -1,0 +1,210 @@
+"""Fixtures: one engine for the session, clients for it, names that are cleaned up, and a search for leaks."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+
+import pytest
+
+import images
+from engines import BINARIES, IMAGE, Client, DockerEngine, Engine
+
+
+def make_engine():
+    return DockerEngine() if os.environ.get("APUS_TEST_ENGINE") == "dockerd" else Engine()
+
+
+def load(engine):
+    answer = engine.request(
+        "POST",
+        "/images/create?fromSrc=-&repo=busybox&tag=test&changes=CMD%20%5B%22sh%22%5D"
+        "&changes=ENV%20PATH%3D/usr/bin%3A/bin", images.archive(), {"Content-Type": "application/x-tar"})
+    assert answer.status == 200 and b"error" not in answer.body, answer.body
+    return engine
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("APUS_TEST_ENGINE") == "dockerd":
+        skip = pytest.mark.skip(reason="only for the engine of this repository")
+        for item in items:
+            if "apusd" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """The engine that most tests share, with the test image."""
+    if os.geteuid() != 0:
+        pytest.skip("containers need root")
+    engine = make_engine()
+    try:
+        yield load(engine.start())
+    finally:
+        engine.close()
+
+
+@pytest.fixture
+def own_engine():
+    """An engine for one test, which may kill it."""
+    engine = make_engine()
+    try:
+        yield load(engine.start())
+    finally:
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def apus(engine):
+    return Client(engine, BINARIES / "apus")
+
+
+@pytest.fixture(scope="session")
+def docker(engine):
+    program = shutil.which("docker")
+    if program is None:
+        pytest.skip("there is no docker command line here")
+    return Client(engine, program)
+
+
+@pytest.fixture(params=["docker", "apus"])
+def cli(request):
+    """Each command line in turn: what one can, the other must."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def name(engine, request):
+    """Makes names of containers, and removes what bears them when the test ends."""
+    made = []
+
+    def make(suffix=""):
+        made.append(f"t{os.getpid()}-{time.monotonic_ns() % 10**10}{suffix}")
+        return made[-1]
+
+    yield make
+    for name in made:
+        engine.request("DELETE", f"/containers/{name}?force=1&v=1")
+
+
+@pytest.fixture
+def sleeper(cli, name):
+    """The name of a container that sleeps."""
+    chosen = name()
+    cli("run", "-d", "--name", chosen, IMAGE, "sleep", "1000")
+    return chosen
+
+
+@pytest.fixture
+def volume(engine):
+    """Makes names of volumes, and removes them when the test ends."""
+    made = []
+
+    def make():
+        made.append(f"v{os.getpid()}-{time.monotonic_ns() % 10**10}")
+        return made[-1]
+
+    yield make
+    for name in made:
+        engine.request("DELETE", f"/volumes/{name}?force=1")
+
+
+class Traces:
+    """What an engine leaves in the kernel and on disk."""
+
+    def __init__(self, engine, ids=()):
+        self.engine, self.ids = engine, set(ids)
+
+    def mounts(self):
+        base = str(self.engine.base)
+        return [
+            line for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if base + "/" in line
+        ]
+
+    def shims(self):
+        """Processes, other than the daemon, that its directories or its containers' ids name."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit() or int(entry.name) == self.engine.process.pid:
+                continue
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if words[0].endswith("apus-runtime") and self.ids.intersection(words):
+                found.append((entry.name, words))
+        return found
+
+    def cgroups(self):
+        found = []
+        for parent in pathlib.Path("/sys/fs/cgroup").glob("**/apus"):
+            found += [str(path) for path in parent.iterdir() if path.is_dir() and path.name in self.ids]
+        return found
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.engine.process.pid}/fd"))
+
+    def files(self):
+        """Files of instances, under the root and the run directory."""
+        return [str(path) for base in (self.engine.root, self.engine.run) for path in (base / "instances").glob("*")]
+
+    def settled(self, descriptors, timeout=15):
+        """Waits until nothing of the containers is left; says what is."""
+        deadline = time.monotonic() + timeout
+        while True:
+            left = {
+                "shims": self.shims(),
+                "cgroups": self.cgroups(),
+                "files": [path for path in self.files() if pathlib.Path(path).name in self.ids],
+                "descriptors": max(0, self.descriptors() - descriptors),
+            }
+            if not any(left.values()):
+                return
+            assert time.monotonic() < deadline, left
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def no_leaks(engine):
+    """The test must leave no process, cgroup, file or descriptor behind. It may add ids of containers to the set."""
+    if not engine.is_apus:
+        yield set()
+        return
+    since = time.time()
+    ids = set()
+    # Caches and connections of earlier tests have settled by then.
+    time.sleep(0.1)
+    descriptors = Traces(engine).descriptors()
+    yield ids
+    answer = engine.request(
+        "GET", f"/events?since={since - 1:.3f}&until={time.time():.3f}"
+        "&filters=%7B%22event%22%3A%5B%22create%22%5D%2C%22type%22%3A%5B%22container%22%5D%7D")
+    for line in answer.body.splitlines():
+        if line.strip():
+            ids.add(json.loads(line)["Actor"]["ID"])
+    existing = {container["Id"] for container in engine.request("GET", "/containers/json?all=1").json}
+    # A connection pool may hold a few descriptors more than before; a leak has one for each container.
+    Traces(engine, ids - existing).settled(descriptors + 4)
+
+
+def process_gone(pid):
+    return not os.path.exists(f"/proc/{pid}")
+
+
+@pytest.fixture(scope="session")
+def debian(engine, apus):
+    """Debian 12 made from the machine's package mirror, kept in the user's cache between sessions."""
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "apus-tests"
+    saved = cache / "debian-12.tar"
+    if saved.exists():
+        apus("load", "-q", "-i", str(saved), timeout=300)
+    else:
+        cache.mkdir(parents=True, exist_ok=True)
+        apus("image", "bootstrap", "debian:12", timeout=900)
+        partial = saved.with_suffix(".part")
+        subprocess.run(
+            [apus.program, "save", "-o", str(partial), "debian:12"], env=engine.environment(), check=True, timeout=300)
+        partial.rename(saved)
+    return "debian:12"
