@@ -169,3 +169,41 @@ func withMounted<Result>(_ file: String, at mountPoint: String, _ body: (Int32) 
 }
 
 let fsckIsThere = access("/usr/bin/fsck.erofs", X_OK) == 0
+
+/// Whatever two trees differ in.
+func differences(_ a: Int32, _ b: Int32, path: String = "", attributes: Bool = true, deviceLinks: Bool = true) throws
+  -> [String]
+{
+  var result: [String] = []
+  let left = try TreeStep.list(a)
+  if left != (try TreeStep.list(b)) { return ["names in '\(path)'"] }
+  for name in left {
+    let here = path + "/" + name.text
+    guard let one = try EntryStatus.find(name, at: a), let two = try EntryStatus.find(name, at: b) else { continue }
+    if one.mode != two.mode || one.uid != two.uid || one.gid != two.gid { result.append("owner or mode of \(here)") }
+    if one.modifiedSeconds != two.modifiedSeconds { result.append("time of \(here)") }
+    if one.links != two.links, !one.isDirectory, deviceLinks || one.isRegular { result.append("links of \(here)") }
+    if one.deviceMajor != two.deviceMajor || one.deviceMinor != two.deviceMinor { result.append("device \(here)") }
+    if attributes {
+      let (first, second) = (try TreeStep.attributes(name, at: a), try TreeStep.attributes(name, at: b))
+      if first.map(\.value) != second.map(\.value) { result.append("attributes of \(here)") }
+    }
+    if one.isRegular {
+      let files = (
+        try TreeStep.open(name, at: a, flags: O_RDONLY).release(),
+        try TreeStep.open(name, at: b, flags: O_RDONLY).release()
+      )
+      defer { close(files.0); close(files.1) }
+      if try Files.read(descriptor: files.0, limit: 1 << 26) != Files.read(descriptor: files.1, limit: 1 << 26) {
+        result.append("content of \(here)")
+      }
+    } else if one.has(type: S_IFLNK) {
+      if try TreeStep.readLink(name, at: a) != TreeStep.readLink(name, at: b) { result.append("target of \(here)") }
+    } else if one.isDirectory {
+      let first = try TreeStep.openDirectory(name, at: a)
+      let second = try TreeStep.openDirectory(name, at: b)
+      result += try differences(first.raw, second.raw, path: here, attributes: attributes, deviceLinks: deviceLinks)
+    }
+  }
+  return result
+}

@@ -30,40 +30,6 @@ private func text(_ root: Int32, _ path: String) throws -> String {
   String(decoding: try Files.read(at: root, path: path), as: UTF8.self)
 }
 
-/// Whatever two trees differ in.
-private func differences(_ a: Int32, _ b: Int32, path: String = "") throws -> [String] {
-  var result: [String] = []
-  let left = try TreeStep.list(a)
-  if left != (try TreeStep.list(b)) { return ["names in '\(path)'"] }
-  for name in left {
-    let here = path + "/" + name.text
-    guard let one = try EntryStatus.find(name, at: a), let two = try EntryStatus.find(name, at: b) else { continue }
-    if one.mode != two.mode || one.uid != two.uid || one.gid != two.gid { result.append("owner or mode of \(here)") }
-    if one.modifiedSeconds != two.modifiedSeconds { result.append("time of \(here)") }
-    if !one.isDirectory, one.links != two.links { result.append("links of \(here)") }
-    if one.deviceMajor != two.deviceMajor || one.deviceMinor != two.deviceMinor { result.append("device \(here)") }
-    let attributes = (try TreeStep.attributes(name, at: a), try TreeStep.attributes(name, at: b))
-    if attributes.0.map(\.value) != attributes.1.map(\.value) { result.append("attributes of \(here)") }
-    if one.isRegular {
-      let files = (
-        try TreeStep.open(name, at: a, flags: O_RDONLY).release(),
-        try TreeStep.open(name, at: b, flags: O_RDONLY).release()
-      )
-      defer { close(files.0); close(files.1) }
-      if try Files.read(descriptor: files.0, limit: 1 << 24) != Files.read(descriptor: files.1, limit: 1 << 24) {
-        result.append("content of \(here)")
-      }
-    } else if one.has(type: S_IFLNK) {
-      if try TreeStep.readLink(name, at: a) != TreeStep.readLink(name, at: b) { result.append("target of \(here)") }
-    } else if one.isDirectory {
-      let first = try TreeStep.openDirectory(name, at: a)
-      let second = try TreeStep.openDirectory(name, at: b)
-      result += try differences(first.raw, second.raw, path: here)
-    }
-  }
-  return result
-}
-
 @Suite(.serialized) struct TreeTests {
   private func makeRoot(_ scratch: Scratch, _ name: String = "root") throws -> OwnedDescriptor {
     try Files.makeDirectory("\(scratch.path)/\(name)")

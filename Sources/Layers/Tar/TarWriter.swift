@@ -85,8 +85,11 @@ enum TarWriter {
       for (index, byte) in bytes.enumerated() { block[offset + index] = byte }
     }
     func octal(_ value: Int64, at offset: Int, digits: Int) {
-      let text = String(value, radix: 8)
-      put((String(repeating: "0", count: max(0, digits - text.count)) + text).utf8, at: offset)
+      var rest = value
+      for index in stride(from: offset + digits - 1, through: offset, by: -1) {
+        block[index] = 0x30 | UInt8(truncatingIfNeeded: rest & 7)
+        rest >>= 3
+      }
     }
     put(name, at: 0)
     octal(Int64(entry.mode), at: 100, digits: 7)

@@ -48,7 +48,7 @@ private struct Removal {
   mutating func empty(_ directory: Int32, depth: Int) throws(ApusError) {
     // Moving deep directories up adds names to the top: it is listed until it is empty.
     while true {
-      let names = try TreeStep.list(directory)
+      let names = try TreeStep.list(directory, sorted: false)
       if names.isEmpty { return }
       for name in names { try remove(name, at: directory, depth: depth) }
       if depth > 0 { return }

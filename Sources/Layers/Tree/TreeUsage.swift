@@ -17,7 +17,7 @@ extension Tree {
     _ cancelled: Cancellation
   ) throws(ApusError) {
     if cancelled() { throw ApusError(.internal, "counting was cancelled") }
-    for name in try TreeStep.list(directory) {
+    for name in try TreeStep.list(directory, sorted: false) {
       guard let status = try EntryStatus.find(name, at: directory), status.mountID == mountID else { continue }
       if !status.isDirectory, status.links > 1, !seen.insert(status.identity).inserted { continue }
       usage.inodes += 1
