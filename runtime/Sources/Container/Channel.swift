@@ -54,7 +54,7 @@ enum Channel {
     let (bytes, descriptors): ([UInt8], [Int32])
     do {
       (bytes, descriptors) = try UnixSocket.receive(on: socket, limit: maximumLength, descriptorLimit: 1)
-    } catch where error.errno == ECONNRESET {
+    } catch  where error.errno == ECONNRESET {
       // The other side died with something of ours unread.
       return nil
     }

@@ -55,7 +55,8 @@ extension RootTree {
     default: throw ApusError(.invalidArgument, "the device \(device.path) is of the unknown type \"\(device.type)\"")
     }
     guard let major = UInt32(exactly: device.major), let minor = UInt32(exactly: device.minor) else {
-      throw ApusError(.invalidArgument, "the device \(device.path) has no such number as \(device.major):\(device.minor)")
+      throw ApusError(
+        .invalidArgument, "the device \(device.path) has no such number as \(device.major):\(device.minor)")
     }
     let (parentPath, name) = Self.split(device.path)
     let parent = try openOrMake(parentPath, directory: true)

@@ -8,6 +8,10 @@ extension Container {
   /// Runs one more process in the running container; returns when the kernel has executed its program. On failure the
   /// process has been reaped; the error's cause is an ``ExecFailure`` when the program could not be executed.
   public func exec(_ configuration: ExecConfiguration) throws(ApusError) -> ExecProcess {
+    guard !cgroups.isFrozen(cgroupPath) else {
+      // The new process would stop on entering the group, and this one wait for it.
+      throw ApusError(.conflict, "the container \(id) is paused; unpause it before executing a process in it")
+    }
     let capabilities = try CapabilitySets(configuration.process.capabilities)
     try capabilities.checkAvailable()
     var pair = try UnixSocket.pair(.packets)

@@ -79,8 +79,8 @@ struct FirstProcess {
 
     // 4. The root, on top of the host's: there is a mount point that exists everywhere and is in nobody's way.
     try Mounts.setAttributes("/", propagation: .private)
+    let host = try Files.open("/", flags: O_PATH | O_DIRECTORY)
     let root = try makeRoot(prepared: prepared)
-    try Mounts.attach(root.raw, "/")
     if plan.configuration.root?.upper != nil { try Channel.send(.root, descriptor: root.raw, on: channel) }
     let tree = RootTree(descriptor: root.raw)
 
@@ -114,18 +114,21 @@ struct FirstProcess {
     }
 
     // 8. The host's tree goes away.
-    try pivot(into: root.raw)
+    try pivot(into: root.raw, from: host.raw, shared: shared)
     if let propagation = rootPropagation {
       try Mounts.setAttributes("/", propagation: propagation.0, recursive: propagation.1)
     }
 
     // 9. What this process is: session, limits, directory, user, rights, filter, program.
-    return try ProcessSetUp(
+    let program = try ProcessSetUp(
       process: plan.process, streams: streams, terminal: terminal, resourceLimits: plan.resourceLimits,
       capabilities: plan.capabilities, filter: plan.filter, filterFlags: plan.filterFlags,
       user: plan.configuration.user, additionalGroups: plan.configuration.additionalGroups, label: label,
       keyring: plan.configuration.id
     ).apply(root: tree)
+    // Again: a change of user has cancelled it.
+    if plan.configuration.endsWithCaller { try processControl(PrctlOption.parentDeathSignal, UInt(SIGKILL)) }
+    return program
   }
 
   // MARK: Steps
@@ -176,10 +179,19 @@ struct FirstProcess {
     return sources
   }
 
+  /// The root, attached on top of the host's.
   private func makeRoot(prepared: Int32?) throws(ApusError) -> OwnedDescriptor {
-    if let prepared { return OwnedDescriptor(owning: prepared) }
-    if let root = plan.configuration.root { return try root.mount() }
-    return try Mounts.clone(plan.configuration.spec.root?.path ?? "", recursive: true)
+    let root: OwnedDescriptor
+    if let prepared {
+      root = OwnedDescriptor(owning: prepared)
+    } else if let layers = plan.configuration.root {
+      if let attached = try layers.attachByOptions() { return attached }
+      root = try layers.mount()
+    } else {
+      root = try Mounts.clone(plan.configuration.spec.root?.path ?? "", recursive: true)
+    }
+    try Mounts.attach(root.raw, "/")
+    return root
   }
 
   private func attach(_ mount: PlannedMount, source: Int32?, to tree: RootTree) throws(ApusError) {
@@ -195,7 +207,8 @@ struct FirstProcess {
       try mount.setPropagation(made.raw)
     } catch {
       throw ApusError(
-        error.code, "cannot mount \(mount.type == "bind" ? mount.source : mount.type) at \(mount.destination): \(error)",
+        error.code,
+        "cannot mount \(mount.type == "bind" ? mount.source : mount.type) at \(mount.destination): \(error)",
         cause: error.cause)
     }
   }
@@ -225,10 +238,13 @@ struct FirstProcess {
     }
   }
 
-  private func pivot(into root: Int32) throws(ApusError) {
+  private func pivot(into root: Int32, from host: Int32, shared: Bool) throws(ApusError) {
     try check(fchdir(root), "cannot enter the container's root")
     // Old root on top of the new one, both at ".", so that no directory is needed for it.
     try check(clinux_pivot_root(".", "."), "cannot make the container's root the root")
+    try check(fchdir(host), "cannot enter the host's root")
+    // What is still a peer of the host's would take the host's mounts along when it goes.
+    if shared { try Mounts.setAttributes(at: host, "", propagation: .slave, recursive: true) }
     try check(umount2(".", Int32(MNT_DETACH)), "cannot leave the host's tree")
     try check(chdir("/"), "cannot enter the container's root")
   }

@@ -36,7 +36,7 @@ struct PlannedMount: Sendable, Equatable {
   func cloneSource() throws(ApusError) -> OwnedDescriptor {
     do {
       return try Mounts.clone(source, recursive: options.recursiveBind)
-    } catch where error.errno == ENOENT {
+    } catch  where error.errno == ENOENT {
       throw ApusError(.invalidArgument, "bind source path does not exist: \(source)", cause: error.cause)
     }
   }

@@ -52,7 +52,8 @@ struct CapabilitySets: Sendable, Equatable {
       // PR_CAP_AMBIENT_RAISE
       try check(
         clinux_prctl(PrctlOption.ambient, 2, UInt(number), 0, 0),
-        "cannot raise the ambient capability \(Capabilities(rawValue: 1 << UInt64(number)).capabilityNames.first ?? "")")
+        "cannot raise the ambient capability \(Capabilities(rawValue: 1 << UInt64(number)).capabilityNames.first ?? "")"
+      )
     }
   }
 }

@@ -9,7 +9,7 @@ enum ProcessAttributes {
   static func setOOMScore(_ score: Int) throws(ApusError) {
     do {
       try Files.write(String(score), toExisting: "/proc/self/oom_score_adj")
-    } catch where error.errno == EACCES || error.errno == EPERM {
+    } catch  where error.errno == EACCES || error.errno == EPERM {
       throw ApusError(
         .permissionDenied, "cannot set the OOM score to \(score): this host does not allow lowering it",
         cause: error.cause)

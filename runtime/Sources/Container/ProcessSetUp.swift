@@ -80,9 +80,9 @@ struct ProcessSetUp {
       let directory = try root.open(path, flags: O_PATH | O_DIRECTORY)
       try check(fchdir(directory.raw), "cannot enter the working directory \(path)")
       return true
-    } catch where error.errno == EACCES {
+    } catch  where error.errno == EACCES {
       return false
-    } catch where error.errno == ENOENT {
+    } catch  where error.errno == ENOENT {
       throw ApusError(
         .invalidArgument, "the working directory \(path) does not exist in the container", cause: error.cause)
     }

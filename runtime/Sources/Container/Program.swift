@@ -22,7 +22,9 @@ struct Program: Sendable {
       path = name
       return
     }
-    let searched = environment.last { $0.hasPrefix("PATH=") }?.dropFirst(5) ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    let searched =
+      environment.last { $0.hasPrefix("PATH=") }?.dropFirst(5)
+      ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     var reason = ENOENT
     for directory in searched.split(separator: ":", omittingEmptySubsequences: false) {
       // An empty entry is the working directory.

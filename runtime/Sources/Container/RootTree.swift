@@ -22,7 +22,7 @@ struct RootTree: Sendable {
   func openIfPresent(_ path: String) throws(ApusError) -> OwnedDescriptor? {
     do {
       return try open(path)
-    } catch where error.errno == ENOENT || error.errno == ENOTDIR || error.errno == EACCES {
+    } catch  where error.errno == ENOENT || error.errno == ENOTDIR || error.errno == EACCES {
       return nil
     }
   }
@@ -33,7 +33,7 @@ struct RootTree: Sendable {
   ) throws(ApusError) -> OwnedDescriptor {
     do {
       return try open(path, links: links)
-    } catch where error.errno == ENOENT {
+    } catch  where error.errno == ENOENT {
       let (parentPath, name) = Self.split(path)
       guard !name.isEmpty, name != ".." else { throw error }
       // The parent can be reached through links of the image; only what is missing is made, one step at a time.
@@ -88,6 +88,27 @@ extension RootFilesystem {
     }
     // Without an index, a container can start again while the last root of the same directories still reaches the disk.
     return try Mounts.overlay(lower: lower, upper: upper, work: work, options: upper == nil ? [] : ["index=off"])
+  }
+
+  /// For kernels before Linux 6.5 with more layers than the new interface takes there: by mount(2), whose options may
+  /// have a page. Nil where that is not needed. The overlay is attached on the top layer's own directory, which in this
+  /// mount namespace nobody else uses; the working directory becomes that of the layers, so that their names are short.
+  func attachByOptions(always: Bool = false) throws(ApusError) -> OwnedDescriptor? {
+    guard always || (!Mounts.takesLayersOneByOne && lower.count > 1), let top = lower.first else { return nil }
+    guard always || lower.reduce(0, { $0 + $1.utf8.count + 1 }) > 255 else { return nil }
+    let directory = RootTree.split(top).parent
+    try check(chdir(directory), "cannot enter \(directory)")
+    let prefix = directory + "/"
+    let names = lower.map { $0.hasPrefix(prefix) ? String($0.dropFirst(prefix.utf8.count)) : $0 }
+    var options = "lowerdir=" + names.map { Mounts.escape($0, comma: true) }.joined(separator: ":")
+    if let upper, let work {
+      options += ",index=off,upperdir=\(Mounts.escape(upper, comma: true)),workdir=\(Mounts.escape(work, comma: true))"
+    }
+    guard options.utf8.count < 4096 else {
+      throw ApusError(.unsupported, "cannot stack \(lower.count) layers: this needs Linux 6.5 or shorter layer paths")
+    }
+    try Mounts.mount(type: "overlay", source: "overlay", on: top, options: options)
+    return try Files.open(top, flags: O_PATH | O_DIRECTORY)
   }
 
   private func mountMapped(for userNamespace: Int32) throws(ApusError) -> OwnedDescriptor {

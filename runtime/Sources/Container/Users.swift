@@ -45,7 +45,7 @@ struct UserDatabase: Sendable {
     func read(_ path: String) throws(ApusError) -> [UInt8] {
       do {
         return try Files.read(at: root, path: path, limit: Self.limit)
-      } catch where [ENOENT, ENOTDIR, ELOOP, ENXIO, EISDIR].contains(error.errno) {
+      } catch  where [ENOENT, ENOTDIR, ELOOP, ENXIO, EISDIR].contains(error.errno) {
         return []
       }
     }

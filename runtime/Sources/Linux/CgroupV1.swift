@@ -68,7 +68,7 @@ public struct CgroupV1: CgroupDriver {
       do {
         // `tasks` moves one thread and `0` is the caller: the pair the kernel needs no lock for.
         try Files.write("0", toExisting: "\(directory(hierarchy, path))/tasks")
-      } catch where error.errno == ENOENT && !has(hierarchy) {
+      } catch  where error.errno == ENOENT && !has(hierarchy) {
         continue
       }
     }
@@ -105,6 +105,11 @@ public struct CgroupV1: CgroupDriver {
     throw ApusError(.deadlineExceeded, "cannot pause \(path): its processes did not stop within a second")
   }
 
+  public func isFrozen(_ path: String) -> Bool {
+    guard let state = try? Files.read("\(directory("freezer", path))/freezer.state", limit: 64) else { return false }
+    return !state.starts(with: Array("THAWED".utf8))
+  }
+
   public func thaw(_ path: String) throws(ApusError) {
     try Files.write("THAWED", toExisting: "\(directory("freezer", path))/freezer.state")
   }
@@ -114,11 +119,7 @@ public struct CgroupV1: CgroupDriver {
     let atomic = (try? Files.write("1", toExisting: "\(Self.unified)/\(path)/cgroup.kill")) != nil
     if !atomic { Cgroups.killOneByOne(directory(has("pids") ? "pids" : "systemd", path)) }
     // A frozen task dies only when it runs again.
-    if let state = try? Files.read("\(directory("freezer", path))/freezer.state", limit: 64),
-      !state.starts(with: Array("THAWED".utf8))
-    {
-      try? thaw(path)
-    }
+    if isFrozen(path) { try? thaw(path) }
     // A process moved between hierarchies by the container itself is in ours but not in the v2 group.
     if atomic, !Cgroups.processes(below: directory("pids", path)).isEmpty {
       Cgroups.killOneByOne(directory("pids", path))

@@ -19,9 +19,10 @@ extension CgroupV1 {
   private func set(_ hierarchy: String, _ path: String, _ file: String, _ value: String) throws(ApusError) {
     do {
       try Files.write(value, toExisting: "\(Cgroups.root)/\(hierarchy)/\(path)/\(file)")
-    } catch where error.errno == ENOENT || error.errno == EACCES {
+    } catch  where error.errno == ENOENT || error.errno == EACCES {
       throw ApusError(
-        .unsupported, "cannot set \(file) to \(value): this host's kernel does not offer that limit", cause: error.cause)
+        .unsupported, "cannot set \(file) to \(value): this host's kernel does not offer that limit", cause: error.cause
+      )
     }
   }
 
@@ -31,14 +32,14 @@ extension CgroupV1 {
       do {
         try set("memory", path, "memory.limit_in_bytes", String(limit))
         try set("memory", path, "memory.memsw.limit_in_bytes", String(swap))
-      } catch where error.errno == EINVAL {
+      } catch  where error.errno == EINVAL {
         try set("memory", path, "memory.memsw.limit_in_bytes", String(swap))
         try set("memory", path, "memory.limit_in_bytes", String(limit))
       }
     } else if let limit = memory.limit {
       do {
         try set("memory", path, "memory.limit_in_bytes", String(limit))
-      } catch where error.errno == EBUSY {
+      } catch  where error.errno == EBUSY {
         throw ApusError(
           .conflict, "cannot set the memory limit to \(limit) bytes: more than that is in use", cause: error.cause)
       }

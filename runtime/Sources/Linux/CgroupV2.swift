@@ -41,7 +41,8 @@ public struct CgroupV2: CgroupDriver {
   }
 
   public func cloneTarget(_ path: String) throws(ApusError) -> Int32 {
-    try check(openat(AT_FDCWD, directory(path), O_PATH | O_DIRECTORY | O_CLOEXEC), "cannot open the control group \(path)")
+    try check(
+      openat(AT_FDCWD, directory(path), O_PATH | O_DIRECTORY | O_CLOEXEC), "cannot open the control group \(path)")
   }
 
   public func makeCloneTarget(_ path: String) throws(ApusError) -> Int32 {
@@ -77,6 +78,8 @@ public struct CgroupV2: CgroupDriver {
 
   public func freeze(_ path: String) throws(ApusError) { try setFrozen(path, true) }
 
+  public func isFrozen(_ path: String) -> Bool { Cgroups.number("\(directory(path))/cgroup.freeze") == 1 }
+
   public func thaw(_ path: String) throws(ApusError) { try setFrozen(path, false) }
 
   private func setFrozen(_ path: String, _ frozen: Bool) throws(ApusError) {
@@ -92,7 +95,7 @@ public struct CgroupV2: CgroupDriver {
   public func killAll(_ path: String) throws(ApusError) {
     do {
       try Files.write("1", toExisting: "\(directory(path))/cgroup.kill")
-    } catch where error.errno == ENOENT {
+    } catch  where error.errno == ENOENT {
       // Linux before 5.14, or no such group.
       Cgroups.killOneByOne(directory(path))
       try? Files.write("0", toExisting: "\(directory(path))/cgroup.freeze")

@@ -20,9 +20,10 @@ extension CgroupV2 {
   private func set(_ path: String, _ file: String, _ value: String) throws(ApusError) {
     do {
       try Files.write(value, toExisting: "\(root)/\(path)/\(file)")
-    } catch where error.errno == ENOENT || error.errno == EACCES {
+    } catch  where error.errno == ENOENT || error.errno == EACCES {
       throw ApusError(
-        .unsupported, "cannot set \(file) to \(value): this host's kernel does not offer that limit", cause: error.cause)
+        .unsupported, "cannot set \(file) to \(value): this host's kernel does not offer that limit", cause: error.cause
+      )
     }
   }
 
@@ -33,7 +34,7 @@ extension CgroupV2 {
       let alone: Int64 = swap < 0 ? -1 : max(0, swap - max(0, memory.limit ?? currentMemoryLimit(path)))
       do {
         try set(path, "memory.swap.max", text(alone))
-      } catch where error.errno == ENOENT && alone <= 0 {
+      } catch  where error.errno == ENOENT && alone <= 0 {
         // A kernel without swap accounting; nothing is asked of it.
       }
     }

@@ -34,6 +34,8 @@ public protocol CgroupDriver: Sendable {
   /// Stops all processes until ``thaw(_:)``; returns when they have stopped.
   func freeze(_ path: String) throws(ApusError)
   func thaw(_ path: String) throws(ApusError)
+  /// Whether the group is frozen or about to be.
+  func isFrozen(_ path: String) -> Bool
 
   /// The processes in the group and in those below it; none when there is no such group.
   func processes(_ path: String) throws(ApusError) -> [pid_t]

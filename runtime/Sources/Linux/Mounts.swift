@@ -38,7 +38,8 @@ public enum Mounts {
   ) throws(ApusError) -> OwnedDescriptor {
     // OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
     let flags = 1 | UInt32(bitPattern: O_CLOEXEC) | (recursive ? self.recursive : 0) | (path.isEmpty ? emptyPath : 0)
-    return OwnedDescriptor(owning: try check(clinux_open_tree(directory, path, flags), "cannot clone the mount \(path)"))
+    return OwnedDescriptor(
+      owning: try check(clinux_open_tree(directory, path, flags), "cannot clone the mount \(path)"))
   }
 
   /// Attaches a detached mount on what `directory` and `path` name; an empty path is the directory itself.
@@ -89,18 +90,10 @@ public enum Mounts {
   ) throws(ApusError) -> OwnedDescriptor {
     let context = try FilesystemContext("overlay")
     try context.set("source", "overlay")
-    var oldInterface = false
-    for directory in lower {
-      // One option per layer (Linux 6.5) has no limit on the length of all of them together.
-      do {
-        try context.setPath("lowerdir+", directory)
-      } catch where error.errno == EINVAL && directory == lower.first {
-        oldInterface = true
-        break
-      }
-    }
-    if oldInterface {
-      let joined = lower.map(escape).joined(separator: ":")
+    if takesLayersOneByOne {
+      for directory in lower { try context.setPath("lowerdir+", directory) }
+    } else {
+      let joined = lower.map { escape($0) }.joined(separator: ":")
       guard joined.utf8.count < 256 else {
         throw ApusError(.unsupported, "cannot stack \(lower.count) layers: this needs Linux 6.5 or shorter layer paths")
       }
@@ -125,7 +118,7 @@ public enum Mounts {
   public static func erofs(file: String, attributes: Attributes = []) throws(ApusError) -> OwnedDescriptor {
     do {
       return try erofs(source: file, attributes: attributes)
-    } catch where error.errno == ENOTBLK {
+    } catch  where error.errno == ENOTBLK {
       let loop = try LoopDevice(file: file)
       return try erofs(source: loop.path, attributes: attributes)
     }
@@ -141,11 +134,20 @@ public enum Mounts {
     return try context.create(attributes: attributes.union(.readOnly))
   }
 
-  /// In an overlay's option, `:` and `\` separate.
-  static func escape(_ path: String) -> String {
+  /// Whether an overlay's layers can be given one by one, without a limit on the length of all together (Linux 6.5).
+  public static let takesLayersOneByOne: Bool = {
+    var name = utsname()
+    guard uname(&name) == 0 else { return false }
+    let release = withUnsafeBytes(of: name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    let numbers = release.split { $0 == "." || $0 == "-" }.prefix(2).compactMap { Int($0) }
+    return numbers.count == 2 && (numbers[0], numbers[1]) >= (6, 5)
+  }()
+
+  /// In an overlay's option `:` and `\` separate, in mount(2)'s options `,` as well.
+  public static func escape(_ path: String, comma: Bool = false) -> String {
     var escaped = ""
     for character in path {
-      if character == ":" || character == "\\" { escaped.append("\\") }
+      if character == ":" || character == "\\" || (comma && character == ",") { escaped.append("\\") }
       escaped.append(character)
     }
     return escaped

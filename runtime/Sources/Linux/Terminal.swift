@@ -22,7 +22,8 @@ public enum Terminal {
     at directory: Int32 = AT_FDCWD, ptmx: String = "/dev/ptmx"
   ) throws(ApusError) -> PseudoTerminal {
     let master = OwnedDescriptor(
-      owning: try check(openat(directory, ptmx, O_RDWR | O_NOCTTY | O_CLOEXEC), "cannot open a new terminal at \(ptmx)"))
+      owning: try check(openat(directory, ptmx, O_RDWR | O_NOCTTY | O_CLOEXEC), "cannot open a new terminal at \(ptmx)")
+    )
     try check(clinux_pty_unlock(master.raw), "cannot unlock a terminal")
     // By the master, not by name: a name could be somebody else's terminal by now.
     let slave = OwnedDescriptor(

@@ -93,7 +93,10 @@ func users(_ box: Box) throws {
 func terminal(_ box: Box) throws {
   let container = try Container.create(
     box.configuration(
-      ["sh", "-c", "tty; stty size; echo > /dev/console && readlink /proc/self/fd/0; trap 'exit 130' INT; while :; do sleep 0.05; done"],
+      [
+        "sh", "-c",
+        "tty; stty size; echo > /dev/console && readlink /proc/self/fd/0; trap 'exit 130' INT; while :; do sleep 0.05; done",
+      ],
       streams: .terminal(rows: 30, columns: 101)))
   guard let master = container.takeTerminal() else { throw Mismatch(description: "no terminal") }
   try expect(container.takeTerminal() == nil, "only one")
@@ -140,12 +143,14 @@ func programs(_ box: Box) throws {
     return (error.message, (error.cause as? ExecFailure)?.exitStatus)
   }
   try expect(
-    try failure(["nosuch"]) == ("exec: \"nosuch\": executable file not found in $PATH", 127), "\(try failure(["nosuch"]))")
+    try failure(["nosuch"]) == ("exec: \"nosuch\": executable file not found in $PATH", 127),
+    "\(try failure(["nosuch"]))")
   try expect(
     try failure(["/no/such"]) == ("exec: \"/no/such\": stat /no/such: no such file or directory", 127),
     "\(try failure(["/no/such"]))")
   try expect(
-    try failure(["/etc/passwd"]) == ("exec: \"/etc/passwd\": permission denied", 126), "\(try failure(["/etc/passwd"]))")
+    try failure(["/etc/passwd"]) == ("exec: \"/etc/passwd\": permission denied", 126), "\(try failure(["/etc/passwd"]))"
+  )
   try expect(try failure(["/etc"]).1 == 126, "\(try failure(["/etc"]))")
   try expect(try failure([]).1 == 127, "nothing")
   try box.put("root/bin/garbage", Array("not a program\n".utf8), mode: 0o755)
@@ -164,7 +169,8 @@ func programs(_ box: Box) throws {
 
 func initProcess(_ box: Box) throws {
   func plain(_ configuration: inout ContainerConfiguration) { configuration.useInit = true }
-  let out = try box.shell("echo $$; ls /proc/1/fd | wc -l; (sleep 0.1 &) ; sleep 0.3; ps -o stat | grep -c Z; true", plain)
+  let out = try box.shell(
+    "echo $$; ls /proc/1/fd | wc -l; (sleep 0.1 &) ; sleep 0.3; ps -o stat | grep -c Z; true", plain)
   // The program is not PID 1, which has the streams only; and the orphan has been reaped.
   try expectEqual(out, "2\n3\n0\n")
   try expectEqual(try box.run(["sh", "-c", "exit 9"], plain).code, 9)
@@ -177,13 +183,15 @@ func initProcess(_ box: Box) throws {
 
 func death(_ box: Box) throws {
   // The caller of a container dies: so does the container, whether created or started.
-  for starts in [true, false] {
+  for (starts, user) in [(true, "0"), (true, "bob"), (false, "0"), (false, "bob")] {
     let pipe = try Pipe()
     let caller = clinux_clone3(0, nil, SIGCHLD, -1)
     if caller == 0 {
       let null = (try? Files.open("/dev/null", flags: O_RDWR).release()) ?? -1
       let container = try? Container.create(
-        box.configuration(["sleep", "1000"], streams: .descriptors(input: null, output: null, error: null)))
+        box.configuration(["sleep", "1000"], streams: .descriptors(input: null, output: null, error: null)) {
+          $0.user = user
+        })
       if starts { try? container?.start() }
       var process = container?.process ?? -1
       write(pipe.writeEnd.raw, &process, 4)

@@ -19,10 +19,11 @@ func executing(_ box: Box) throws {
   try expectEqual(try box.exec(container, ["sh", "-c", "ls /proc/self/fd | wc -l"]).output, "4\n")
   try expectEqual(try box.exec(container, ["hostname"]).output, "box\n")
   try expectEqual(try box.exec(container, ["sh", "-c", "exit 7"]).code, 7)
-  try expectEqual(try box.exec(container, ["sh", "-c", "pwd; id -u; echo $HOME"]) {
-    $0.user = "bob"
-    $0.process.cwd = "/home/bob"
-  }.output, "/home/bob\n1000\n/home/bob\n")
+  try expectEqual(
+    try box.exec(container, ["sh", "-c", "pwd; id -u; echo $HOME"]) {
+      $0.user = "bob"
+      $0.process.cwd = "/home/bob"
+    }.output, "/home/bob\n1000\n/home/bob\n")
   try expect(try container.processes() == [container.process], "executed ones are gone")
 
   func failure(_ arguments: [String], _ change: (inout ExecConfiguration) -> Void = { _ in }) throws -> ApusError {
@@ -99,11 +100,14 @@ func seccomp(_ box: Box) throws {
   // With a denying default, calls newer than the profile are ENOSYS. `uname` is not in the list: EPERM.
   let names = [
     "read", "write", "open", "openat", "close", "stat", "fstat", "lstat", "newfstatat", "mmap", "mprotect", "munmap",
-    "brk", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "ioctl", "access", "execve", "exit", "exit_group", "arch_prctl",
+    "brk", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "ioctl", "access", "execve", "exit", "exit_group",
+    "arch_prctl",
     "getuid", "setuid", "setgid", "setresuid", "setresgid", "setgroups", "capset", "prctl", "umask", "fcntl", "getcwd",
     "dup2", "getpid", "getppid", "geteuid", "getgid", "getegid", "poll", "wait4", "faccessat", "faccessat2",
-    "set_tid_address", "set_robust_list", "rseq", "prlimit64", "getrandom", "readlink", "readlinkat", "uname", "sendmsg",
-    "fchdir", "close_range", "seccomp", "clone", "fork", "vfork", "gettid", "futex", "readv", "writev", "lseek", "openat2",
+    "set_tid_address", "set_robust_list", "rseq", "prlimit64", "getrandom", "readlink", "readlinkat", "uname",
+    "sendmsg",
+    "fchdir", "close_range", "seccomp", "clone", "fork", "vfork", "gettid", "futex", "readv", "writev", "lseek",
+    "openat2",
     "statx", "sigaltstack", "madvise", "getpgrp", "setsid", "getpgid",
   ]
   try expectEqual(
@@ -138,7 +142,9 @@ func attributes(_ box: Box) throws {
       "256", "512", "500", "CapInh:\t0000000000000020", "CapAmb:\t0000000000000020", "NoNewPrivs:\t1", "1", "1234",
       "0027", "box", "example.org",
     ])
-  func refusal(_ change: (inout ContainerConfiguration) -> Void) throws -> String { try box.failure(line: 0, change).message }
+  func refusal(_ change: (inout ContainerConfiguration) -> Void) throws -> String {
+    try box.failure(line: 0, change).message
+  }
   try expect(
     try refusal { $0.spec.process?.rlimits = [POSIXRlimit(type: "RLIMIT_NOFILE", hard: 9_000_000, soft: 1)] }
       .contains("nofile"), "limit above the host's")

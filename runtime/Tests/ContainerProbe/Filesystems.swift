@@ -43,14 +43,19 @@ func propagation(_ box: Box) throws {
   try Mounts.mount(type: "tmpfs", source: "tmpfs", on: shared)
   defer { umount2(shared, Int32(MNT_DETACH)) }
   try Mounts.setAttributes(shared, propagation: .shared)
-  for name in ["a", "b"] { mkdir("\(shared)/\(name)", 0o755) }
-  for (option, travelsOut, travelsIn) in [("rprivate", false, false), ("rslave", false, true), ("rshared", true, true)] {
+  for name in ["a", "b", "kept"] { mkdir("\(shared)/\(name)", 0o755) }
+  // A mount on a shared one: were the container's copies still peers when they are dropped, it would go too.
+  try Mounts.mount(type: "tmpfs", source: "tmpfs", on: "\(shared)/kept")
+  defer { umount2("\(shared)/kept", Int32(MNT_DETACH)) }
+  func isKept() throws -> Bool { try Mounts.list().contains { $0.mountPoint == "\(shared)/kept" } }
+  for (option, travelsOut, travelsIn) in [("rprivate", false, false), ("rslave", false, true), ("rshared", true, true)]
+  {
     let container = try box.start(["sleep", "1000"]) {
       $0.spec.mounts.append(MountSpec(destination: "/m", type: "bind", source: shared, options: ["rbind", option]))
       if option == "rshared" { $0.spec.linux?.rootfsPropagation = "rshared" }
       $0.spec.process?.capabilities?.bounding.append("CAP_SYS_ADMIN")
     }
-    func count() throws -> Int { try Mounts.list().filter { $0.mountPoint.hasPrefix("\(shared)/") }.count }
+    func count() throws -> Int { try Mounts.list().filter { $0.mountPoint.hasPrefix("\(shared)/") }.count - 1 }
     let inside = try box.exec(container, ["mount", "-t", "tmpfs", "tmpfs", "/m/a"]) {
       $0.process.capabilities?.bounding.append("CAP_SYS_ADMIN")
       $0.process.capabilities?.effective.append("CAP_SYS_ADMIN")
@@ -64,6 +69,7 @@ func propagation(_ box: Box) throws {
     umount2("\(shared)/b", 0)
     umount2("\(shared)/a", 0)
     try box.end(container)
+    try expect(try isKept(), "\(option) has taken a mount of the host along")
   }
 }
 

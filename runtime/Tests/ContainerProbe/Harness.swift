@@ -32,8 +32,10 @@ struct Box {
     let busybox = try Files.read("/bin/busybox", limit: 16 << 20)
     try put("root/bin/busybox", busybox, mode: 0o755)
     for tool in [
-      "sh", "cat", "id", "ls", "mkdir", "mount", "umount", "sleep", "true", "false", "stat", "hostname", "readlink", "tty",
-      "stty", "touch", "rm", "ps", "echo", "dd", "head", "ip", "grep", "mknod", "chmod", "chown", "wc", "kill", "test", "dmesg",
+      "sh", "cat", "id", "ls", "mkdir", "mount", "umount", "sleep", "true", "false", "stat", "hostname", "readlink",
+      "tty",
+      "stty", "touch", "rm", "ps", "echo", "dd", "head", "ip", "grep", "mknod", "chmod", "chown", "wc", "kill", "test",
+      "dmesg",
       "pwd", "env", "date", "sed", "unshare", "cut", "sort", "setsid", "sysctl", "ulimit", "tail", "nsenter",
     ] {
       symlink("busybox", "\(directory)/root/bin/\(tool)")
@@ -73,7 +75,8 @@ struct Box {
     spec.mounts = [
       MountSpec(destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"]),
       MountSpec(
-        destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        destination: "/dev", type: "tmpfs", source: "tmpfs",
+        options: ["nosuid", "strictatime", "mode=755", "size=65536k"]),
       MountSpec(
         destination: "/dev/pts", type: "devpts", source: "devpts",
         options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
@@ -213,7 +216,9 @@ struct Footprint: Equatable, CustomStringConvertible {
     let own = directory.raw
     descriptors = try Files.entries(of: own).map(\.name).filter { $0 != "\(own)" }
       .map { "\($0) \((try? Files.readLink("/proc/self/fd/\($0)")) ?? "")" }
-    mounts = try Mounts.list().map { "\($0.mountPoint) \($0.type)" }.filter { $0.hasPrefix(box.directory) || $0.hasPrefix("/ ") || $0.hasPrefix("/proc") }
+    mounts = try Mounts.list().map { "\($0.mountPoint) \($0.type)" }.filter {
+      $0.hasPrefix(box.directory) || $0.hasPrefix("/ ") || $0.hasPrefix("/proc")
+    }
     cgroups = CgroupNames.all.filter { Files.exists("/sys/fs/cgroup/\($0)/\(box.cgroupParent)/one") }
     children = String(
       decoding: try Files.read("/proc/self/task/\(getpid())/children", limit: 65536), as: UTF8.self)

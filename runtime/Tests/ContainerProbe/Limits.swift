@@ -79,6 +79,12 @@ func pausing(_ box: Box) throws {
   let first = try container.statistics().processorTime
   usleep(30000)
   try expectEqual(try container.statistics().processorTime, first)
+  do {
+    let found = try box.exec(container, ["true"])
+    throw Mismatch(description: "executed while paused: \(found)")
+  } catch let error as ApusError {
+    try expectEqual(error.code, .conflict)
+  }
   try container.resume()
   usleep(30000)
   try expect(try container.statistics().processorTime > first, "it goes on")
@@ -132,7 +138,12 @@ func failures(_ box: Box) throws {
     ("layer", { $0.root?.lower = ["/no/such/layer"] }),
     ("upper", { $0.root?.upper = "/no/such/upper" }),
     ("no layer", { $0.root?.lower = [] }),
-    ("plain root", { $0.root = nil; $0.spec.root = Root(path: "/no/such/root") }),
+    (
+      "plain root",
+      {
+        $0.root = nil; $0.spec.root = Root(path: "/no/such/root")
+      }
+    ),
     ("namespace kind", { $0.spec.linux?.namespaces.append(LinuxNamespace(type: "nonsense")) }),
     ("namespace twice", { $0.spec.linux?.namespaces.append(LinuxNamespace(type: "pid")) }),
     ("namespace path", { $0.spec.linux?.namespaces[2].path = "/no/such" }),
@@ -141,9 +152,12 @@ func failures(_ box: Box) throws {
     ("no uts for the name", { $0.spec.linux?.namespaces.removeAll { $0.type == "uts" } }),
     ("mount", { $0.spec.mounts.append(MountSpec(destination: "/a", type: "nosuch", source: "x")) }),
     ("relative mount", { $0.spec.mounts.append(MountSpec(destination: "a", type: "tmpfs", source: "x")) }),
-    ("mount below a file", {
-      $0.spec.mounts.append(MountSpec(destination: "/etc/passwd/x", type: "tmpfs", source: "x"))
-    }),
+    (
+      "mount below a file",
+      {
+        $0.spec.mounts.append(MountSpec(destination: "/etc/passwd/x", type: "tmpfs", source: "x"))
+      }
+    ),
     ("device", { $0.spec.linux?.devices = [LinuxDevice(path: "/dev/x", type: "q")] }),
     ("cgroup path", { $0.spec.linux?.cgroupsPath = "a/../../b" }),
     ("memory", { $0.spec.linux?.resources = LinuxResources(memory: LinuxMemory(limit: 100, swap: 50)) }),

@@ -7,7 +7,8 @@ import Testing
 struct ScenarioTests {
   static let scenarios = [
     "basics", "users", "terminal", "exec", "program", "init", "seccomp", "binds", "propagation", "hostile", "limits",
-    "memory", "pause", "joining", "user-namespace", "time", "attributes", "failures", "cycles", "death", "cgroup2", "erofs",
+    "memory", "pause", "joining", "user-namespace", "time", "attributes", "failures", "cycles", "death", "cgroup2",
+    "erofs",
   ]
 
   private func run(_ arguments: [String]) throws -> String {
