@@ -13,9 +13,18 @@ public final class EROFSLayerStore: Sendable {
   private let mounts = Mutex<[Digest: Mounted]>([:])
 
   private struct Mounted {
-    var path: String
+    let path: String
+    /// Its root is opaque: overlayfs honours that everywhere but there.
+    let hidesLower: Bool
     var leases: Int
-    var idleSince: ContinuousClock.Instant
+    var idleSince = ContinuousClock.now
+
+    init(path: String, leases: Int) {
+      self.path = path
+      self.leases = leases
+      let mark = try? ExtendedAttributes.get("trusted.overlay.opaque", ofPath: path)
+      hidesLower = mark == [UInt8(ascii: "y")]
+    }
   }
 
   /// - Throws: when the directories cannot be made.
@@ -78,8 +87,10 @@ public final class EROFSLayerStore: Sendable {
     var paths: [String] = []
     do {
       for diffID in diffIDs {
-        paths.append(try mounts.withLock { (mounts) throws(ApusError) in try lease(diffID, &mounts) })
+        let mounted = try mounts.withLock { (mounts) throws(ApusError) in try lease(diffID, &mounts) }
         held.append(diffID)
+        if mounted.hidesLower { paths = [] }
+        paths.append(mounted.path)
       }
     } catch {
       release(held)
@@ -88,10 +99,10 @@ public final class EROFSLayerStore: Sendable {
     return LayerLease(store: self, diffIDs: held, paths: paths.reversed())
   }
 
-  private func lease(_ diffID: Digest, _ mounts: inout [Digest: Mounted]) throws(ApusError) -> String {
+  private func lease(_ diffID: Digest, _ mounts: inout [Digest: Mounted]) throws(ApusError) -> Mounted {
     if let mounted = mounts[diffID] {
       mounts[diffID]?.leases += 1
-      return mounted.path
+      return mounted
     }
     guard contains(diffID) else {
       throw ApusError(.notFound, "layer \(diffID) is not in the store; pull its image again")
@@ -103,8 +114,9 @@ public final class EROFSLayerStore: Sendable {
     try Files.makeDirectory(path, mode: 0o700)
     let mount = try Mounts.erofs(file: self.path(for: diffID), attributes: [.noDevices, .noSetUserID])
     try Mounts.attach(mount.raw, path)
-    mounts[diffID] = Mounted(path: path, leases: 1, idleSince: .now)
-    return path
+    let mounted = Mounted(path: path, leases: 1)
+    mounts[diffID] = mounted
+    return mounted
   }
 
   private func mountPoint(_ diffID: Digest, _ length: Int) -> String {
@@ -155,7 +167,7 @@ public final class EROFSLayerStore: Sendable {
         let name = mount.mountPoint.dropFirst(prefix.count)
         let candidates = layers.filter { $0.hex.hasPrefix(name) }
         if mount.type == "erofs", candidates.count == 1, mounts[candidates[0]] == nil {
-          mounts[candidates[0]] = Mounted(path: "\(mountDirectory)/\(name)", leases: 0, idleSince: .now)
+          mounts[candidates[0]] = Mounted(path: "\(mountDirectory)/\(name)", leases: 0)
         } else {
           try unmount(mount.mountPoint)
         }
@@ -166,7 +178,7 @@ public final class EROFSLayerStore: Sendable {
 
 /// Mounted layers, held until released (or dropped).
 public final class LayerLease: Sendable {
-  /// Mount points, top first: overlayfs's `lowerdir` order.
+  /// Mount points, top first: overlayfs's `lowerdir` order. Layers that one above hides as a whole are left out.
   public let paths: [String]
   private let store: EROFSLayerStore
   private let held: Mutex<[Digest]>

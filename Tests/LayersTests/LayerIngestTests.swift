@@ -276,5 +276,18 @@ private func leftovers(_ scratch: Scratch) throws -> Int {
     #expect(try names("/d") == ["b"])
     #expect(try names("/e") == ["y"])
     #expect(try Files.read(at: overlay.raw, path: "/d/b") == Array("b1".utf8))
+    // A layer may hide all there is below it.
+    var last = TarBuilder()
+    last.file(".wh..wh..opq")
+    last.file("only", "1")
+    let ingest = try LayerIngest(store: store, keepBlob: false)
+    try push(last.archive) { try ingest.write($0) }
+    let hiding = try ingest.finish().diffID
+    let hidden = try store.acquire(layers + [hiding])
+    defer { hidden.release() }
+    #expect(hidden.paths.count == 1)
+    let above = try store.acquire(layers + [hiding] + layers)
+    defer { above.release() }
+    #expect(above.paths.count == 3)
   }
 }
