@@ -82,11 +82,15 @@ final class Connection: EventHandler {
     var sent = 0
     if pendingOutput == 0 {
       sent = header.withUnsafeMutableBytes { header in
-        var parts = [
+        var parts = (
           iovec(iov_base: header.baseAddress, iov_len: header.count),
-          iovec(iov_base: UnsafeMutableRawPointer(mutating: payload.baseAddress), iov_len: payload.count),
-        ]
-        return retrying { writev(descriptor, &parts, payload.isEmpty ? 1 : 2) }
+          iovec(iov_base: UnsafeMutableRawPointer(mutating: payload.baseAddress), iov_len: payload.count)
+        )
+        return withUnsafeBytes(of: &parts) { parts in
+          retrying {
+            writev(descriptor, parts.assumingMemoryBound(to: iovec.self).baseAddress, payload.isEmpty ? 1 : 2)
+          }
+        }
       }
       if sent < 0 {
         guard errno == EAGAIN else { return close() }
@@ -159,7 +163,7 @@ final class Connection: EventHandler {
       }
       if taken == Self.turn, isOpen, mayRead, !hasBacklog {
         hasBacklog = true
-        _ = loop.after(0) { [weak self] in self?.takeBacklog() }
+        loop.after(0) { [weak self] in self?.takeBacklog() }
       }
     } catch {
       send(Frame(.error, ErrorReply(error)))

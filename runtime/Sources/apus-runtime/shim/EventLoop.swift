@@ -8,6 +8,9 @@ protocol EventHandler: AnyObject {
 }
 
 /// The shim's only thread waits here: descriptors by epoll, deadlines by its timeout.
+///
+/// Linked nodes instead of dictionaries: there are a dozen, and each generic type that is used costs a process that lives
+/// for milliseconds a part of one.
 final class EventLoop {
   /// How long nothing must happen until ``onIdle`` is called.
   static let idleDelay: Int64 = 200
@@ -15,12 +18,35 @@ final class EventLoop {
   /// Called once things have been quiet for a while: time to give memory back.
   var onIdle: () -> Void = {}
 
+  private final class Registration {
+    let token: UInt64
+    let handler: any EventHandler
+    var next: Registration?
+
+    init(_ token: UInt64, _ handler: any EventHandler, next: Registration?) {
+      self.token = token
+      self.handler = handler
+      self.next = next
+    }
+  }
+
+  private final class Deadline {
+    let time: Int64
+    let action: () -> Void
+    var next: Deadline?
+
+    init(_ time: Int64, _ action: @escaping () -> Void) {
+      self.time = time
+      self.action = action
+    }
+  }
+
   private var poller: Poller
-  // By a number that is never used twice: an event that is already fetched must not reach the next owner of a
-  // descriptor number.
-  private var handlers: [UInt64: any EventHandler] = [:]
+  private var registrations: Registration?
+  /// The nearest first.
+  private var deadlines: Deadline?
+  // Never used twice: an event that is already fetched must not reach the next owner of a descriptor number.
   private var lastToken: UInt64 = 0
-  private var deadlines: [UInt64: (time: Int64, action: () -> Void)] = [:]
   private(set) var isStopped = false
 
   init() throws(ApusError) { poller = try Poller(capacity: 16) }
@@ -35,7 +61,7 @@ final class EventLoop {
   func add(_ descriptor: Int32, _ events: Poller.Events, _ handler: any EventHandler) throws(ApusError) -> UInt64 {
     lastToken += 1
     try poller.add(descriptor, events, token: lastToken)
-    handlers[lastToken] = handler
+    registrations = Registration(lastToken, handler, next: registrations)
     return lastToken
   }
 
@@ -46,17 +72,28 @@ final class EventLoop {
 
   func remove(_ descriptor: Int32, token: UInt64) {
     poller.remove(descriptor)
-    handlers[token] = nil
+    var previous: Registration?
+    var current = registrations
+    while let node = current, node.token != token {
+      previous = node
+      current = node.next
+    }
+    guard let node = current else { return }
+    if let previous { previous.next = node.next } else { registrations = node.next }
   }
 
   /// Calls `action` once, `milliseconds` from now.
-  func after(_ milliseconds: Int64, _ action: @escaping () -> Void) -> UInt64 {
-    lastToken += 1
-    deadlines[lastToken] = (Self.now + milliseconds, action)
-    return lastToken
+  func after(_ milliseconds: Int64, _ action: @escaping () -> Void) {
+    let deadline = Deadline(Self.now + milliseconds, action)
+    var previous: Deadline?
+    var current = deadlines
+    while let node = current, node.time <= deadline.time {
+      previous = node
+      current = node.next
+    }
+    deadline.next = current
+    if let previous { previous.next = deadline } else { deadlines = deadline }
   }
-
-  func cancel(deadline: UInt64) { deadlines[deadline] = nil }
 
   func stop() { isStopped = true }
 
@@ -64,14 +101,13 @@ final class EventLoop {
     var busy = true
     while !isStopped {
       var timeout = busy ? Self.idleDelay : -1
-      if !deadlines.isEmpty {
-        let nearest = deadlines.values.reduce(Int64.max) { min($0, $1.time) }
-        let wait = max(0, nearest - Self.now)
+      if let nearest = deadlines {
+        let wait = max(0, nearest.time - Self.now)
         timeout = timeout < 0 ? wait : min(timeout, wait)
       }
       let ready = try poller.wait(milliseconds: Int32(min(timeout, 60_000)))
       for event in ready {
-        handlers[event.token]?.handle(event.events)
+        handler(of: event.token)?.handle(event.events)
         if isStopped { return }
       }
       let expired = runDeadlines()
@@ -84,12 +120,24 @@ final class EventLoop {
     }
   }
 
+  private func handler(of token: UInt64) -> (any EventHandler)? {
+    var current = registrations
+    while let node = current {
+      if node.token == token { return node.handler }
+      current = node.next
+    }
+    return nil
+  }
+
   private func runDeadlines() -> Bool {
-    guard !deadlines.isEmpty else { return false }
+    guard let first = deadlines else { return false }
     let now = Self.now
-    let due = deadlines.filter { $0.value.time <= now }
-    for (token, deadline) in due where deadlines.removeValue(forKey: token) != nil { deadline.action() }
-    return !due.isEmpty
+    guard first.time <= now else { return false }
+    while let node = deadlines, node.time <= now, !isStopped {
+      deadlines = node.next
+      node.action()
+    }
+    return true
   }
 }
 

@@ -64,7 +64,7 @@ extension Shim {
   }
 
   private func awaitStreams(of exec: ExecSession) {
-    _ = loop.after(Self.execGrace) { [unowned self, weak exec] in
+    loop.after(Self.execGrace) { [unowned self, weak exec] in
       guard let exec, execs[exec.id] === exec else { return }
       // A slow client is not the same as a forgotten background process: its output is still to come.
       if exec.streams.isPaused { awaitStreams(of: exec) } else { exec.streams.end() }

@@ -20,7 +20,7 @@ extension Shim {
     // A terminal or a pipe is at its end only once the last process that had it is gone.
     streams?.drain(regardless: true)
     streams?.onEnd = { [unowned self] in endIfDone() }
-    _ = loop.after(Self.endGrace) { [unowned self] in if phase == .ending { end() } }
+    loop.after(Self.endGrace) { [unowned self] in if phase == .ending { end() } }
     endIfDone()
   }
 
@@ -55,7 +55,7 @@ extension Shim {
   /// Ends once everything has been sent.
   func leave() {
     phase = .ended
-    _ = loop.after(Self.flushGrace) { [unowned self] in stop() }
+    loop.after(Self.flushGrace) { [unowned self] in stop() }
     stopIfFlushed()
   }
 

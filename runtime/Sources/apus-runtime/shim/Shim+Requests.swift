@@ -76,7 +76,7 @@ extension Shim {
   }
 
   private func attachment(_ connection: Connection, _ tag: UInt16) -> (StreamHub, Attachment)? {
-    for hub in [streams].compactMap({ $0 }) + execs.values.map(\.streams) {
+    for hub in [streams].compactMap({ $0 }) + execs.values.map({ $0.streams }) {
       if let found = hub.attachments.first(where: { $0.connection === connection && $0.tag == tag }) {
         return (hub, found)
       }

@@ -40,7 +40,7 @@ enum ShimRole {
     }
     // Orphans of the container's processes become ours, so that none stays a zombie and its exit is seen.
     try processControl(PrctlOption.childSubreaper, 1)
-    let name = "apus:" + id.prefix(10)
+    let name = "apus:\(id)"
     _ = name.withCString { clinux_prctl(PrctlOption.name, UInt(bitPattern: $0), 0, 0, 0) }
     Memory.configure()
   }

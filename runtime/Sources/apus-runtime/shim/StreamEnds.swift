@@ -6,9 +6,11 @@ import Linux
 /// The streams of a process that is about to be made: its ends, which are closed with this object, and ours.
 final class StreamEnds {
   /// What the process gets.
-  let theirs: ProcessStreams
+  private(set) var theirs: ProcessStreams
 
-  private var childEnds: [Int32] = []
+  private var childInput: Int32 = -1
+  private var childOutput: Int32 = -1
+  private var childError: Int32 = -1
   private var input: Int32 = -1
   private var output: Int32 = -1
   private var error: Int32 = -1
@@ -20,27 +22,25 @@ final class StreamEnds {
       theirs = .terminal(rows: terminal.rows, columns: terminal.columns)
       return
     }
-    var made: [(child: Int32, ours: Int32)] = []
-    do throws(ApusError) {
-      for (isWanted, isInput) in [(input, true), (output, false), (error, false)] {
-        made.append(try Self.make(isWanted: isWanted, isInput: isInput))
-      }
-    } catch {
-      for ends in made {
-        close(ends.child)
-        close(ends.ours)
-      }
-      throw error
-    }
-    theirs = .descriptors(input: made[0].child, output: made[1].child, error: made[2].child)
-    childEnds = made.map(\.child)
-    self.input = made[0].ours
-    self.output = made[1].ours
-    self.error = made[2].ours
+    // What is made is closed with this object, also when the next one fails.
+    theirs = .descriptors(input: -1, output: -1, error: -1)
+    (childInput, self.input) = try Self.make(isWanted: input, isInput: true)
+    (childOutput, self.output) = try Self.make(isWanted: output, isInput: false)
+    (childError, self.error) = try Self.make(isWanted: error, isInput: false)
+    theirs = .descriptors(input: childInput, output: childOutput, error: childError)
   }
 
   deinit {
-    for descriptor in childEnds + [input, output, error] where descriptor >= 0 { close(descriptor) }
+    release(childInput)
+    release(childOutput)
+    release(childError)
+    release(input)
+    release(output)
+    release(error)
+  }
+
+  private func release(_ descriptor: Int32) {
+    if descriptor >= 0 { close(descriptor) }
   }
 
   /// Our ends, once the process exists; `terminal` is what the container made.

@@ -100,7 +100,7 @@ final class StreamHub {
     guard !leaving.isEmpty else { return }
     attachments.removeAll { $0.connection === connection }
     // A terminal has no end of input: whoever typed can come back.
-    if closesInput, !isTerminal, leaving.contains(where: \.stdin) { closeInput() }
+    if closesInput, !isTerminal, leaving.contains(where: { $0.stdin }) { closeInput() }
     updateFlow()
   }
 
@@ -169,7 +169,7 @@ final class StreamHub {
   }
 
   private func endIfDone() {
-    guard !hasEnded, pumps.allSatisfy(\.hasEnded) else { return }
+    guard !hasEnded, pumps.allSatisfy({ $0.hasEnded }) else { return }
     hasEnded = true
     onEnd()
   }
