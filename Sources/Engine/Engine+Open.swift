@@ -48,6 +48,8 @@ extension Engine {
   public func shutdown() async {
     services.beginClosing()
     stopMaintenance()
+    // While the running ones still hold theirs.
+    try? await services.blocking.run { [services] in services.layers.unmountIdle(grace: .zero) }
     for instance in services.index.all() { await instance.letGo() }
     do {
       try await services.blocking.run { [services] in

@@ -125,6 +125,8 @@ final class InstanceStore: Sendable {
       pending.withLock { $0.scheduled = false }
       do {
         try await blocking.run { try self.flush() }
+      } catch is CancellationError {
+        // The engine is closing, and writes them itself.
       } catch {
         logger.error("State changes could not be written: \(error)")
       }
