@@ -59,12 +59,18 @@ final class Daemon: Sendable {
     } catch is CancellationError {
       logger.info("apusd stops; containers go on")
     } catch {
-      await server.shutdown()
-      await engine.shutdown()
+      await Self.close(server, engine)
       throw error
     }
-    await server.shutdown()
-    await engine.shutdown()
+    await Self.close(server, engine)
+  }
+
+  /// In a task of its own: this one is cancelled, and what is put away must not be.
+  private static func close(_ server: DockerServer, _ engine: Engine) async {
+    await Task {
+      await server.shutdown()
+      await engine.shutdown()
+    }.value
   }
 
   private static var usualGroup: String? {

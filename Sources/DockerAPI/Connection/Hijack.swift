@@ -13,14 +13,11 @@ struct Hijack: Sendable {
   let input: Bool
   let version: APIVersion
 
-  /// Answers the request, carries both directions until the session ends or the client goes, and closes.
-  func run(_ session: any StreamSession) async throws {
-    do {
-      try await connection.hijack(head: head)
-    } catch {
-      await session.close()
-      throw error
-    }
+  /// Answers the request. From here on errors can only be told as output.
+  func begin() async throws { try await connection.hijack(head: head) }
+
+  /// Carries both directions until the session ends or the client goes, and closes.
+  func carry(_ session: any StreamSession) async {
     await withTaskGroup(of: Void.self) { group in
       group.addTask { await carryInput(to: session) }
       group.addTask {
@@ -32,9 +29,8 @@ struct Hijack: Sendable {
     }
   }
 
-  /// Answers the request and ends with one sentence as output: a program that could not be started.
-  func fail(_ sentence: String) async throws {
-    try await connection.hijack(head: head)
+  /// Ends with one sentence as output: a program that could not be started.
+  func fail(_ sentence: String) async {
     try? await connection.write(framed(OutputChunk(stream: .stdout, bytes: ByteBuffer(string: sentence + "\r\n"))))
     connection.close()
   }

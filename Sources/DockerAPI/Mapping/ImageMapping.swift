@@ -15,6 +15,10 @@ extension ImageSummary {
     self.sharedSize = sharedSize.map { Int($0) } ?? -1
     self.containers = containers ?? -1
     if version < .withoutVirtualSize { virtualSize = size }
+    if version < .emptyNames, repoTags.isEmpty {
+      repoTags = ["<none>:<none>"]
+      if repoDigests.isEmpty { repoDigests = ["<none>@<none>"] }
+    }
   }
 }
 

@@ -133,7 +133,10 @@ extension MountSummary {
   private static func mode(_ mount: ResolvedMount, _ binds: [String]) -> String {
     for bind in binds {
       let parts = bind.split(separator: ":", omittingEmptySubsequences: false)
-      if parts.count == 3, parts[1] == mount.target { return String(parts[2]) }
+      guard parts.count > 1, parts[1] == mount.target else { continue }
+      if parts.count == 3 { return String(parts[2]) }
+      // What Docker makes of a named volume without options.
+      return mount.kind == .volume ? "z" : ""
     }
     return ""
   }

@@ -94,7 +94,8 @@ extension DockerAPI {
       do {
         let result = try await wait.result()
         response.statusCode = Int(result.exitCode)
-        if !result.error.isEmpty { response.error = WaitError(result.error) }
+        // Who waits for the removal is told of errors of the removal; the start's are its own answer.
+        if condition != .removed, !result.error.isEmpty { response.error = WaitError(result.error) }
       } catch let error as ApusError {
         response.error = WaitError(error.message)
       }

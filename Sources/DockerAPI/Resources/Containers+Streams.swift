@@ -29,7 +29,15 @@ extension DockerAPI {
     let hijack = Hijack(
       connection: try await request.connection(), upgrade: request.asksForUpgrade, multiplexed: !session.terminal,
       input: options.stdin, version: request.version)
-    try await hijack.run(session)
+    do {
+      try await hijack.begin()
+    } catch {
+      await session.close()
+      throw error
+    }
+    // The Docker SDK for Python drops what it reads along with the headers; the log must not be that.
+    if options.logs { try? await Task.sleep(for: .milliseconds(2)) }
+    await hijack.carry(session)
     return .empty(.ok)
   }
 

@@ -48,20 +48,33 @@ extension DockerAPI {
     options.stdout = configuration.attachStdout
     options.stderr = configuration.attachStderr
     options.detachKeys = configuration.detachKeys
+    try await requireStartable(exec)
     let hijack = Hijack(
       connection: try await request.connection(), upgrade: request.asksForUpgrade, multiplexed: !configuration.terminal,
       input: options.stdin, version: request.version)
+    // Before the start: some clients lose output that comes along with the headers.
+    try await hijack.begin()
     do {
-      if let session = try await exec.start(options, size: size) {
-        try await hijack.run(session)
-      } else {
-        try await hijack.run(NoStreams(terminal: configuration.terminal))
-      }
-    } catch let error as ApusError where error.exitStatus != nil {
-      // Clients find the sentence in the output and the status in the exec's record.
-      try await hijack.fail(error.message)
+      let session = try await exec.start(options, size: size)
+      await hijack.carry(session ?? NoStreams(terminal: configuration.terminal))
+    } catch {
+      // Clients find the sentence in the output, and the status in the exec's record.
+      await hijack.fail(ErrorTable.sentence(error))
     }
     return .empty(.ok)
+  }
+
+  /// What can be told with a status must be told before the connection is hijacked.
+  private func requireStartable(_ exec: Exec) async throws {
+    let record = exec.record
+    if record.running { throw ApusError(.conflict, "Error: Exec command \(exec.id) is already running") }
+    if record.exitCode != nil { throw ApusError(.conflict, "Error: Exec command \(exec.id) has already run") }
+    let instance = try await engine.instance(exec.instanceID).record
+    switch instance.state.status {
+    case .running: return
+    case .paused: throw ApusError(.conflict, "Container \(instance.id) is paused, unpause the container before exec")
+    default: throw ApusError(.conflict, "Container \(instance.id) is not running")
+    }
   }
 
   @Sendable func resizeExec(_ request: APIRequest) async throws -> Response {

@@ -1,6 +1,7 @@
 import DockerTypes
 import Engine
 import Errors
+import FoundationEssentials
 import Hummingbird
 
 /// `/volumes`.
@@ -60,7 +61,7 @@ extension DockerAPI {
       (named || volume.anonymous) && filters.allows(labels: volume.labels)
     }
     var report = VolumesPruneReport()
-    report.volumesDeleted = pruned.names.isEmpty ? nil : pruned.names
+    report.volumesDeleted = pruned.names
     report.spaceReclaimed = Int(pruned.reclaimed)
     return .json(report)
   }
@@ -69,7 +70,7 @@ extension DockerAPI {
 extension VolumeSummary {
   init(_ volume: Volume, withUsage: Bool) {
     self.init()
-    createdAt = GoTime.string(volume.created)
+    createdAt = GoTime.string(Date(timeIntervalSince1970: Double(GoTime.split(volume.created).seconds)))
     driver = volume.driver
     labels = volume.labels.isEmpty ? nil : volume.labels
     mountpoint = volume.mountpoint

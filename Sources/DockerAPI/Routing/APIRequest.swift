@@ -42,6 +42,10 @@ struct APIRequest: Sendable {
   func body<Body: WireValue>(_ type: Body.Type) async throws -> Body {
     let bytes = try await bodyBytes()
     guard bytes.readableBytes > 0 else { return Body() }
+    let contentType = headers[.contentType] ?? ""
+    guard contentType.prefix(while: { $0 != ";" }).lowercased() == "application/json" else {
+      throw ApusError(.invalidArgument, "Content-Type specified (\(contentType)) must be 'application/json'")
+    }
     do {
       return try JSONDecoder().decode(type, from: Data(bytes.readableBytesView))
     } catch let error as DecodingError {

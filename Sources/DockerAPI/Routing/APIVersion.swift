@@ -50,6 +50,8 @@ struct APIVersion: Sendable, Equatable, Comparable {
 extension APIVersion {
   /// Attach and logs say `multiplexed-stream` where they used to say `raw-stream`.
   static let multiplexedStreams = APIVersion(1, 42)
+  /// Images without a name have empty lists where they used to have `<none>:<none>`.
+  static let emptyNames = APIVersion(1, 43)
   /// Images and disk usage have no `VirtualSize`.
   static let withoutVirtualSize = APIVersion(1, 44)
   /// Image inspection has no `Container` and `ContainerConfig`.
