@@ -172,7 +172,7 @@ def test_health(cli, name, engine):
 
 def test_ps_lists_and_filters(cli, sleeper, name):
     stopped = name()
-    cli("run", "--name", stopped, "--label", f"mark={stopped}", IMAGE, "sh", "-c", "exit 4")
+    cli("run", "--name", stopped, "--label", f"mark={stopped}", IMAGE, "sh", "-c", "exit 4", check=False)
 
     def names(*words):
         return cli.out("ps", "--format", "{{.Names}}", *words).split()
@@ -212,7 +212,7 @@ def test_start_again_while_someone_waits(engine, cli, sleeper):
 
 def test_attach_shows_output_and_exit_status(cli, name):
     chosen = name()
-    cli("run", "-d", "-i", "--name", chosen, IMAGE, "sh", "-c", "read line; echo got $line; exit 6")
+    cli("run", "-d", "-i", "--name", chosen, IMAGE, "sh", "-c", "read line; sleep 0.5; echo got $line; exit 6")
     process = cli.popen("attach", chosen, stdin=subprocess.PIPE)
     output, _ = process.communicate(b"hello\n", timeout=20)
     assert (output, process.returncode) == (b"got hello\n", 6)

@@ -19,6 +19,13 @@ import Testing
     #expect(words(["stop", "-t", "-1", "web"]) == ["-t=-1", "web"])
   }
 
+  @Test("a value may be empty")
+  func empty() throws {
+    #expect(words(["run", "--entrypoint=", "img"]) == ["--entrypoint", "", "--", "img"])
+    let syntax = DockerSyntax(["run", "--entrypoint", "", "img"], root: Apus.self)
+    #expect((try syntax.command.parseAsRoot(syntax.words) as? RunCommand)?.options.program.entrypoint == "")
+  }
+
   @Test("flags take true and false")
   func flags() {
     #expect(words(["run", "--rm=true", "--init=false", "--sig-proxy=false", "i"]) == ["--rm", "--no-sig-proxy", "--", "i"])

@@ -78,11 +78,10 @@ struct DockerSyntax {
         let name = word.dropFirst(2).prefix { $0 != "=" }
         if flags.contains(String(name)) {
           if let flag = flag(word, name) { result.append(flag) }
-        } else if word.contains("=") {
-          result.append(word)
+        } else if let equals = word.firstIndex(of: "=") {
+          result += option(String(word[..<equals]), word[word.index(after: equals)...])
         } else {
-          // An option that nobody knows has no value to take: its name is what the message is about.
-          result.append(rest.popFirst().map { "\(word)=\($0)" } ?? word)
+          result += rest.popFirst().map { option(word, $0[...]) } ?? [word]
         }
       } else if word.hasPrefix("-"), word.count > 1 {
         result += letters(word.dropFirst(), flags, &rest)
@@ -93,6 +92,11 @@ struct DockerSyntax {
       }
     }
     return result
+  }
+
+  /// An option with its value. An empty one, which takes the image's entrypoint away, has to be a word of its own.
+  private static func option(_ name: String, _ value: Substring) -> [String] {
+    value.isEmpty ? [name, ""] : ["\(name)=\(value)"]
   }
 
   private static func flag(_ word: String, _ name: Substring) -> String? {
@@ -118,9 +122,9 @@ struct DockerSyntax {
         continue
       }
       if letters.isEmpty {
-        result.append(rest.popFirst().map { "-\(letter)=\($0)" } ?? "-\(letter)")
+        result += rest.popFirst().map { option("-\(letter)", $0[...]) } ?? ["-\(letter)"]
       } else {
-        result.append("-\(letter)=\(letters.first == "=" ? letters.dropFirst() : letters)")
+        result += option("-\(letter)", letters.first == "=" ? letters.dropFirst() : letters)
       }
       return result
     }

@@ -37,7 +37,8 @@ struct Foreground {
     if raw != nil { session.keys = try DetachKeys(detachKeys ?? DetachKeys.standard) }
     session.signals = signals
     session.onSignal = { forward($0) }
-    if terminal, start == nil { resize() }
+    // The size may have changed since it was sent with the container's configuration, and older daemons ignore it there.
+    if terminal { resize() }
     let ending = try session.run()
     raw?.restore()
     switch ending {
