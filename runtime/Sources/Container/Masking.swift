@@ -27,11 +27,14 @@ extension RootTree {
       guard let target = try openIfPresent(path) else { continue }
       let isDirectory = try Files.status(target.raw).st_mode & S_IFMT == S_IFDIR
       if isDirectory, empty < 0 {
-        // One empty file system for all: making one costs more than everything else here.
+        // One empty file system for all: making one costs more than everything else here. It goes on the first path
+        // itself, because only an attached mount can be copied before Linux 6.15.
         let context = try FilesystemContext("tmpfs")
         try context.set("nr_inodes", "1")
         try context.set("mode", "555")
         empty = try context.create(attributes: [.readOnly, .noSetUserID, .noDevices, .noExecute]).release()
+        try Mounts.attach(empty, at: target.raw, "")
+        continue
       }
       if !isDirectory, null < 0 { null = try openNull().release() }
       let copy = try Mounts.clone(at: isDirectory ? empty : null, "")

@@ -118,7 +118,13 @@ extension RootFilesystem {
     defer { for descriptor in kept { close(descriptor) } }
     func mapped(_ path: String) throws(ApusError) -> Int32 {
       let copy = try Mounts.clone(path)
-      try Mounts.setAttributes(at: copy.raw, "", set: .idMapped, userNamespace: userNamespace)
+      do {
+        try Mounts.setAttributes(at: copy.raw, "", set: .idMapped, userNamespace: userNamespace)
+      } catch  where error.errno == EINVAL {
+        throw ApusError(
+          .unsupported, "cannot map the users of \(path): its file system cannot do that on this kernel",
+          cause: error.cause)
+      }
       kept.append(copy.release())
       return kept[kept.count - 1]
     }

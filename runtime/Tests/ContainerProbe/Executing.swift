@@ -150,7 +150,6 @@ func attributes(_ box: Box) throws {
       .contains("nofile"), "limit above the host's")
   try expect(
     try refusal { $0.spec.process?.capabilities?.bounding = ["CAP_NONSENSE"] }.contains("CAP_NONSENSE"), "unknown")
-  try expect(try refusal { $0.spec.process?.oomScoreAdj = -500 }.contains("-500"), "OOM score")
   try expect(try refusal { $0.spec.linux?.sysctl = ["kernel.panic": "1"] }.contains("kernel.panic"), "the host's")
   try expect(
     try refusal {
@@ -158,6 +157,7 @@ func attributes(_ box: Box) throws {
       $0.spec.linux?.namespaces.removeAll { $0.type == "network" }
     }.contains("ip_forward"), "the host's network")
   if !(try Capabilities.current().contains(Capabilities(named: "SYS_RESOURCE") ?? [])) {
+    try expect(try refusal { $0.spec.process?.oomScoreAdj = -500 }.contains("-500"), "OOM score")
     try expect(
       try refusal { $0.spec.process?.capabilities?.bounding = ["CAP_SYS_RESOURCE"] }.contains("CAP_SYS_RESOURCE"),
       "a capability the host does not give")
@@ -211,14 +211,20 @@ func userNamespace(_ box: Box) throws {
     configuration.spec.linux?.uidMappings = [LinuxIDMapping(containerID: 0, hostID: 100_000, size: 65536)]
     configuration.spec.linux?.gidMappings = [LinuxIDMapping(containerID: 0, hostID: 200_000, size: 65536)]
   }
+  do {
+    _ = try box.run(["true"], mapped)
+  } catch let error as ApusError where error.code == .unsupported {
+    return
+  }
   let out = try box.shell(
     """
     id -u; cat /proc/self/uid_map | sed 's/  */ /g'; stat -c '%u:%g' /bin/busybox /home/bob /dev/null
-    touch /made && stat -c '%u:%g' /made; echo x > /dev/null && echo null; hostname; cat /proc/self/cgroup | grep -c ':/$'
+    touch /made && stat -c '%u:%g' /made; echo x > /dev/null && echo null; hostname
+    cat /proc/self/cgroup | grep -vc ':/$'; true
     """, mapped)
   try expectEqual(
     out.split(separator: "\n").map { String($0) },
-    ["0", " 0 100000 65536", "0:0", "1000:1000", "65534:65534", "0:0", "null", "box", "10"])
+    ["0", " 0 100000 65536", "0:0", "1000:1000", "65534:65534", "0:0", "null", "box", "0"])
   // On the disk, and on the host.
   let status = try Files.status(at: AT_FDCWD, "\(box.directory)/upper/made")
   try expectEqual([status.st_uid, status.st_gid], [0, 0])

@@ -56,7 +56,7 @@ struct Box {
   /// Removes the directory. Nothing may be mounted below it by now.
   func remove() {
     for hierarchy in CgroupNames.all { rmdir("/sys/fs/cgroup/\(hierarchy)/\(cgroupParent)") }
-    _ = try? Spawn.run("/bin/rm", ["-rf", "--one-file-system", directory])
+    _ = try? Spawn.run("/bin/rm", ["-rf", directory])
   }
 
   static let capabilities = [

@@ -14,34 +14,58 @@ func limits(_ box: Box) throws {
       memory: LinuxMemory(limit: 64 << 20, reservation: 32 << 20, swap: 64 << 20),
       cpu: LinuxCPU(shares: 512, quota: 50000, period: 100_000, cpus: "0", mems: "0"), pids: LinuxPids(limit: 50),
       blockIO: LinuxBlockIO(
-        throttleReadBpsDevice: [LinuxThrottleDevice(major: major, minor: minor, rate: 1 << 20)]))
+        // A file system in memory has no device to slow down.
+        throttleReadBpsDevice: major == 0
+          ? [] : [LinuxThrottleDevice(major: major, minor: minor, rate: 1 << 20)]))
   }
   let driver = try Cgroups.detect()
-  if driver.version == 1 {
-    func value(_ controller: String, _ file: String) throws -> String {
-      let path = "/sys/fs/cgroup/\(controller)/\(box.cgroupParent)/one/\(file)"
-      return String(decoding: try Files.read(path), as: UTF8.self).filter { $0 != "\n" }
+  func value(_ controller: String, _ file: String) throws -> String {
+    let hierarchy = driver.version == 1 ? "/\(controller)" : ""
+    let path = "/sys/fs/cgroup\(hierarchy)/\(box.cgroupParent)/one/\(file)"
+    return String(decoding: try Files.read(path), as: UTF8.self).filter { $0 != "\n" }
+  }
+  func expectValues(_ values: [(String, String, v1: String, String, v2: String)], line: Int = #line) throws {
+    for (controller, first, v1, second, v2) in values {
+      let file = driver.version == 1 ? first : second
+      let found = try value(controller, file)
+      try expect(found == (driver.version == 1 ? v1 : v2), "\(file) is \(found)", line: line)
     }
-    try expectEqual(try value("memory", "memory.limit_in_bytes"), "\(64 << 20)")
-    try expectEqual(try value("memory", "memory.memsw.limit_in_bytes"), "\(64 << 20)")
-    try expectEqual(try value("memory", "memory.soft_limit_in_bytes"), "\(32 << 20)")
-    try expectEqual(try value("cpu", "cpu.shares"), "512")
-    try expectEqual(try value("cpu", "cpu.cfs_quota_us"), "50000")
-    try expectEqual(try value("cpuset", "cpuset.cpus"), "0")
-    try expectEqual(try value("pids", "pids.max"), "50")
-    try expectEqual(try value("blkio", "blkio.throttle.read_bps_device"), "\(major):\(minor) \(1 << 20)")
+  }
+  try expectValues([
+    ("memory", "memory.limit_in_bytes", "\(64 << 20)", "memory.max", "\(64 << 20)"),
+    ("memory", "memory.memsw.limit_in_bytes", "\(64 << 20)", "memory.swap.max", "0"),
+    ("memory", "memory.soft_limit_in_bytes", "\(32 << 20)", "memory.low", "\(32 << 20)"),
+    ("cpu", "cpu.shares", "512", "cpu.weight", "20"),
+    ("cpu", "cpu.cfs_quota_us", "50000", "cpu.max", "50000 100000"),
+    ("cpuset", "cpuset.cpus", "0", "cpuset.cpus", "0"),
+    ("pids", "pids.max", "50", "pids.max", "50"),
+  ])
+  if major != 0 {
+    try expectValues([
+      (
+        "blkio", "blkio.throttle.read_bps_device", "\(major):\(minor) \(1 << 20)", "io.max",
+        "\(major):\(minor) rbps=\(1 << 20) wbps=max riops=max wiops=max"
+      )
+    ])
+  }
+  if driver.version == 1 {
     let devices = try value("devices", "devices.list")
     try expect(devices.contains("c 10:229 rw") && devices.contains("c 1:3 rwm") && !devices.contains("a *:*"), devices)
-    try container.update(
-      LinuxResources(
-        memory: LinuxMemory(limit: 128 << 20, swap: 256 << 20), cpu: LinuxCPU(shares: 256), pids: LinuxPids(limit: 0)))
-    try expectEqual(try value("memory", "memory.limit_in_bytes"), "\(128 << 20)")
-    try expectEqual(try value("memory", "memory.memsw.limit_in_bytes"), "\(256 << 20)")
-    try container.update(LinuxResources(memory: LinuxMemory(limit: 16 << 20, swap: 32 << 20)))
-    try expectEqual(try value("memory", "memory.limit_in_bytes"), "\(16 << 20)")
-    try expectEqual(try value("cpu", "cpu.shares"), "256")
-    try expectEqual(try value("pids", "pids.max"), "max")
   }
+  try container.update(
+    LinuxResources(
+      memory: LinuxMemory(limit: 128 << 20, swap: 256 << 20), cpu: LinuxCPU(shares: 256), pids: LinuxPids(limit: 0)))
+  try expectValues([
+    ("memory", "memory.limit_in_bytes", "\(128 << 20)", "memory.max", "\(128 << 20)"),
+    ("memory", "memory.memsw.limit_in_bytes", "\(256 << 20)", "memory.swap.max", "\(128 << 20)"),
+  ])
+  try container.update(LinuxResources(memory: LinuxMemory(limit: 16 << 20, swap: 32 << 20)))
+  try expectValues([
+    ("memory", "memory.limit_in_bytes", "\(16 << 20)", "memory.max", "\(16 << 20)"),
+    ("memory", "memory.memsw.limit_in_bytes", "\(32 << 20)", "memory.swap.max", "\(16 << 20)"),
+    ("cpu", "cpu.shares", "256", "cpu.weight", "10"),
+    ("pids", "pids.max", "max", "pids.max", "max"),
+  ])
   // Devices: the host's disk cannot be read although its node can be made.
   let disk = try box.exec(
     container, ["sh", "-c", "mknod /disk b \(major) \(minor) && head -c 1 /disk > /dev/null; echo $?"])
