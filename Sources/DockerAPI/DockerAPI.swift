@@ -1,3 +1,4 @@
+import DockerTypes
 import Engine
 import HTTPTypes
 import Hummingbird
@@ -9,6 +10,7 @@ struct DockerAPI: Sendable {
 
   let engine: Engine
   let logger: Logger
+  let versionAnswer = Memo<SystemVersion>()
 
   func router() -> Router<APIContext> {
     let router = Router(context: APIContext.self)

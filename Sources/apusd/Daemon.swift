@@ -55,7 +55,7 @@ final class Daemon: Sendable {
         for descriptor in activated { try await server.listen(on: descriptor) }
         logger.info("apusd \(ApusVersion.current) listens on \(activated.count) socket(s) of the service manager")
       }
-      try await Task.sleep(for: .seconds(1 << 40))
+      try await IdleMemory.release(for: server)
     } catch is CancellationError {
       logger.info("apusd stops; containers go on")
     } catch {

@@ -5,6 +5,7 @@ import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import Synchronization
 
 /// The daemon itself: `/_ping`, `/version`, `/info`, `/auth`, `/system/df`.
 extension DockerAPI {
@@ -27,25 +28,11 @@ extension DockerAPI {
     return response
   }
 
+  /// The same for as long as the daemon lives, and asked for by many clients before anything else.
   @Sendable func version(_ request: APIRequest) async throws -> Response {
-    let information = await engine.information()
-    var version = SystemVersion()
-    version.platform.name = "Apus"
-    version.version = ApusVersion.current
-    version.apiVersion = DockerAPIVersion.current
-    version.minAPIVersion = DockerAPIVersion.minimum
-    version.os = "linux"
-    version.arch = information.architecture
-    version.kernelVersion = information.kernelVersion
-    version.goVersion = ""
-    var component = VersionComponent()
-    component.name = "Engine"
-    component.version = ApusVersion.current
-    component.details = [
-      "ApiVersion": DockerAPIVersion.current, "MinAPIVersion": DockerAPIVersion.minimum, "Os": "linux",
-      "Arch": information.architecture, "KernelVersion": information.kernelVersion, "Experimental": "false",
-    ]
-    version.components = [component]
+    if let version = versionAnswer.get() { return .json(version) }
+    let version = SystemVersion(await engine.information())
+    versionAnswer.set(version)
     return .json(version)
   }
 
@@ -78,4 +65,33 @@ extension DockerAPI {
     if request.version < .withoutVirtualSize { usage.builderSize = 0 }
     return .json(usage)
   }
+}
+
+extension SystemVersion {
+  init(_ information: EngineInformation) {
+    self.init()
+    platform.name = "Apus"
+    version = ApusVersion.current
+    apiVersion = DockerAPIVersion.current
+    minAPIVersion = DockerAPIVersion.minimum
+    os = "linux"
+    arch = information.architecture
+    kernelVersion = information.kernelVersion
+    var component = VersionComponent()
+    component.name = "Engine"
+    component.version = version
+    component.details = [
+      "ApiVersion": apiVersion, "MinAPIVersion": minAPIVersion, "Os": os, "Arch": arch, "KernelVersion": kernelVersion,
+      "Experimental": "false",
+    ]
+    components = [component]
+  }
+}
+
+/// A value that is worked out once.
+final class Memo<Value: Sendable>: Sendable {
+  private let value = Mutex<Value?>(nil)
+
+  func get() -> Value? { value.withLock { $0 } }
+  func set(_ new: Value) { value.withLock { $0 = new } }
 }

@@ -21,13 +21,22 @@ public final class DockerServer: Sendable {
   private let logger: Logger
   private let listeners = Mutex<[any Channel]>([])
 
+  private let requests = RequestCounter()
+
+  /// How many requests there were so far.
+  public var requestCount: UInt64 { requests.value }
+
   /// - Parameter threads: event loops; one serves thousands of requests a second.
   public init(engine: Engine, logger: Logger, threads: Int = 1) {
     self.logger = logger
     group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
+    let requests = requests
     let responder = Responder(api: DockerAPI(engine: engine, logger: logger), logger: logger)
     connections = HTTP1Channel(
-      responder: { request, writer, channel in try await responder.respond(request, writer, channel) },
+      responder: { request, writer, channel in
+        requests.add()
+        try await responder.respond(request, writer, channel)
+      },
       configuration: HTTP1Channel.Configuration(
         httpDecoderConfiguration: .init(
           maxHeaderFieldSize: 80 << 10, maxHeaderListSize: 256 << 10, maxHeaderFieldCount: 100)))
@@ -63,4 +72,12 @@ public final class DockerServer: Sendable {
     for channel in open { try? await channel.close() }
     try? await group.shutdownGracefully()
   }
+}
+
+/// Counts across event loops.
+private final class RequestCounter: Sendable {
+  private let count = Atomic<UInt64>(0)
+
+  var value: UInt64 { count.load(ordering: .relaxed) }
+  func add() { count.add(1, ordering: .relaxed) }
 }
