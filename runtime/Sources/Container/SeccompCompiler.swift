@@ -7,7 +7,8 @@ import RuntimeSpec
 
 /// libseccomp, from an OCI configuration to a BPF program.
 extension Seccomp {
-  static func compile(_ profile: LinuxSeccomp) throws(ApusError) -> [UInt8] {
+  /// `inRanges`: what most calls are allowed with, see ``SeccompRanges``. Without, libseccomp does it all.
+  static func compile(_ profile: LinuxSeccomp, inRanges: Bool = true) throws(ApusError) -> [UInt8] {
     guard profile.listenerPath.isEmpty else {
       throw ApusError(.unsupported, "seccomp listeners are not supported")
     }
@@ -16,6 +17,7 @@ extension Seccomp {
       throw ApusError(.invalidArgument, "seccomp does not know the action \"\(profile.defaultAction)\"")
     }
     defer { seccomp_release(context) }
+    var architectures = [seccomp_arch_native()]
     for name in profile.architectures {
       let architecture = seccomp_arch_resolve_name(architectureName(name))
       guard architecture != 0 else {
@@ -26,7 +28,9 @@ extension Seccomp {
       guard result == 0 || result == -EEXIST else {
         throw ApusError(errno: -result, "cannot add the architecture \(name) to a seccomp filter")
       }
+      if !architectures.contains(architecture) { architectures.append(architecture) }
     }
+    let ranges = inRanges ? SeccompRanges(profile, architectures: architectures) : nil
     // A balanced tree instead of a list: fewer comparisons for each system call of the container's life.
     _ = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2)
     var highest: Int32 = -1
@@ -38,10 +42,11 @@ extension Seccomp {
         guard number != __NR_SCMP_ERROR else { continue }
         highest = max(highest, number)
         // libseccomp refuses rules that say what the default says already.
-        if action != defaultAction { try add(rule, name, number, action, to: context) }
+        guard action != defaultAction, ranges?.covered.contains(name) != true else { continue }
+        try add(rule, name, number, action, to: context)
       }
     }
-    return prologue(profile, highest: highest) + (try export(context))
+    return prologue(profile, highest: highest) + SeccompRanges.bytes(ranges?.instructions ?? []) + (try export(context))
   }
 
   private static func add(
@@ -90,7 +95,7 @@ extension Seccomp {
       return []
     }
     // struct sock_filter: code, jump if true, jump if false, operand. The offsets are those of struct seccomp_data.
-    let instructions: [(UInt16, UInt8, UInt8, UInt32)] = [
+    let instructions: [SeccompRanges.Instruction] = [
       (0x20, 0, 0, 4),  // load the architecture
       (0x15, 0, 4, seccomp_arch_native()),  // another one: on to the profile
       (0x20, 0, 0, 0),  // load the number
@@ -98,9 +103,7 @@ extension Seccomp {
       (0x25, 0, 1, UInt32(highest)),  // not newer: on to the profile
       (0x06, 0, 0, 0x0005_0000 | UInt32(ENOSYS)),
     ]
-    return instructions.flatMap { code, yes, no, operand -> [UInt8] in
-      [UInt8(code & 0xff), UInt8(code >> 8), yes, no] + (0..<4).map { UInt8(truncatingIfNeeded: operand >> ($0 * 8)) }
-    }
+    return SeccompRanges.bytes(instructions)
   }
 
   /// `SCMP_ARCH_X86_64` is `x86_64` to libseccomp.
