@@ -46,7 +46,7 @@ extension Engine {
 
   /// Its directories and its row, or nothing.
   private func store(_ record: InstanceRecord) async throws {
-    try await services.blocking.run { [services] in
+    try await services.lifecycle.run { [services] in
       let paths = services.paths.instance(record.id)
       try check(mkdir(paths.directory, 0o710), "cannot make the directory \(paths.directory)")
       do {

@@ -51,6 +51,8 @@ extension Engine {
     // While the running ones still hold theirs.
     try? await services.blocking.run { [services] in services.layers.unmountIdle(grace: .zero) }
     for instance in services.index.all() { await instance.letGo() }
+    // What is not deleted by then, the next daemon deletes.
+    await services.trash.drain(limit: .seconds(2))
     do {
       try await services.blocking.run { [services] in
         try services.store.flush()
@@ -61,6 +63,7 @@ extension Engine {
     }
     services.reactor.stop()
     await services.blocking.shutdown()
+    await services.lifecycle.shutdown()
     lock.release()
   }
 

@@ -58,7 +58,7 @@ struct Reconciliation {
       let known = Set(records.map(\.id)).union(unreadable)
       let running = Set(try Self.names(in: services.paths.runInstances))
       for id in present.union(running).subtracting(known) where Self.isIdentifier(id) {
-        services.logger.notice("instance \(id): a leftover without a record is removed")
+        services.logger.debug("instance \(id): a leftover without a record is removed")
         Self.discardLeftover(id, cgroup: services.configuration.cgroupParent + "/" + id, services)
       }
       try services.store.flush()

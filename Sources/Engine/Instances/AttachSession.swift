@@ -50,6 +50,14 @@ final class AttachSession: StreamSession {
     return true
   }
 
+  /// The client has left.
+  var isOver: Bool {
+    link.withLock { link in
+      if case .over = link { return true }
+      return false
+    }
+  }
+
   /// Ends the session: nothing (more) to connect to.
   func end() {
     let (waiters, stream) = link.withLock { link -> ([CheckedContinuation<ShimStream?, Never>], ShimStream?) in

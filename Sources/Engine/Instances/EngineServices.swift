@@ -24,6 +24,8 @@ final class EngineServices: Sendable {
   let reactor: ShimReactor
   /// Threads for system calls that block; the cooperative pool has one thread per CPU and must not.
   let blocking: BlockingPool
+  /// The same for the short steps of create, start and remove alone, so that they never queue behind an archive.
+  let lifecycle = BlockingPool(threads: 4)
   private let closing = Atomic<Bool>(false)
 
   init(

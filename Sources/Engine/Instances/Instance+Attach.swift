@@ -29,7 +29,12 @@ extension Instance {
     }
     publish("attach")
     if options.stream {
-      if isUp { await connect(session) } else { waitingSessions.append(session) }
+      if isUp {
+        await connect(session)
+      } else {
+        waitingSessions.removeAll { $0.isOver }
+        waitingSessions.append(session)
+      }
     }
     return session
   }

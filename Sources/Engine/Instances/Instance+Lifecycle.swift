@@ -40,7 +40,7 @@ extension Instance {
     let record = current
     do {
       let peers = try await joinedPeers()
-      let launch = try await services.blocking.run { [services] in
+      let launch = try await services.lifecycle.run { [services] in
         try Launch.begin(record, peers: peers, services: services, startAtOnce: startAtOnce) { [weak self] event in
           self?.hear(event, run: run)
         }
@@ -49,8 +49,10 @@ extension Instance {
         try await complete(launch)
       } catch {
         launch.connection.close()
+        // The shim still clears away, at the paths that the next start will use.
+        await ShimReaper.reap(launch.shimPID, startTime: launch.shimStartTime, child: true, logger: logger).value
         launch.lease.release()
-        ShimReaper.reap(launch.shimPID, startTime: launch.shimStartTime, child: true, logger: logger)
+        _ = unlink(paths.exit)
         throw error
       }
     } catch {

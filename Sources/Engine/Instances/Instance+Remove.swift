@@ -49,7 +49,7 @@ extension Instance {
     current.state.status = .removing
     let (services, paths, id) = (services, paths, id)
     do {
-      try await services.blocking.run { try services.trash.discard(paths.directory, as: id) }
+      try await services.lifecycle.run { try services.trash.discard(paths.directory, as: id) }
     } catch {
       current.state.status = before == .created ? .created : .dead
       current.state.error = (error as? ApusError)?.message ?? "\(error)"

@@ -13,6 +13,7 @@ extension Instance {
   /// - Returns: false where it was not running (Docker's 304).
   @discardableResult
   public func stop(signal: String? = nil, timeout: Int? = nil) async throws -> Bool {
+    await settle()
     if try await stopRestarting() { return true }
     guard isUp else { return false }
     let number = try signal.map(Self.number) ?? stopSignal
@@ -42,6 +43,7 @@ extension Instance {
   /// Sends a signal by name or number; `KILL` also waits for the end.
   public func kill(signal: String = "KILL") async throws {
     let number = try Self.number(signal)
+    await settle()
     if try await stopRestarting() { return }
     guard isUp else {
       throw ApusError(.conflict, "cannot kill container: \(id): container \(id) is not running")
@@ -51,6 +53,11 @@ extension Instance {
     let exit = try await registerWait(.nextExit)
     try await deliver(number)
     try await awaitDeath(exit)
+  }
+
+  /// Lets a start or an end that is under way come to its end first.
+  private func settle() async {
+    if !isUp { await lifecycle.withLock {} }
   }
 
   private var stopSignal: Int32 {

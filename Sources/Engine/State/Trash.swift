@@ -51,6 +51,12 @@ final class Trash: Sendable {
     if start { work() }
   }
 
+  /// Waits until nothing is left to delete, at most this long.
+  func drain(limit: Duration) async {
+    let end = ContinuousClock.now + limit
+    while queue.withLock({ $0.working }), ContinuousClock.now < end { try? await Task.sleep(for: .milliseconds(5)) }
+  }
+
   /// Deletes everything that is here, in the background.
   func empty() {
     guard let directory = try? Files.open(root, flags: O_RDONLY | O_DIRECTORY),

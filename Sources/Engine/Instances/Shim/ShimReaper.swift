@@ -5,9 +5,11 @@ import Logging
 /// Sees a shim off whose connection has closed: waits for its process, so that no zombie is left.
 enum ShimReaper {
   /// - Parameter child: this daemon started it; one that an earlier daemon started has been handed to init.
-  static func reap(_ process: pid_t, startTime: UInt64, child: Bool, logger: Logger) {
-    guard process > 0 else { return }
+  /// - Returns: the waiting, for who must know that it is over.
+  @discardableResult
+  static func reap(_ process: pid_t, startTime: UInt64, child: Bool, logger: Logger) -> Task<Void, Never> {
     Task {
+      guard process > 0 else { return }
       // It closes its connection as its last act, so this seldom takes a second look.
       var pause = Duration.microseconds(500)
       var waited = Duration.zero
