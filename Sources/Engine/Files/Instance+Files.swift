@@ -70,22 +70,18 @@ extension Instance {
     withExtendedLifetime(root) {}
   }
 
-  /// All files but those of volumes, as a tar stream.
+  /// All files but those of volumes and other mounts, as a tar stream.
   public func export() async throws -> ByteStream {
     try checkPresent("export")
-    let root: TreeRoot
-    if isUp {
-      root = try await tree()
-    } else {
-      let (record, paths, layers) = (current, paths, services.layers)
-      let detached = try await services.blocking.run {
-        try DetachedRoot(layers: record.layers, store: layers, upper: paths.upper)
+    let (record, paths, id, services, up) = (current, paths, id, services, isUp)
+    let (archive, root) = try await services.blocking.run { () throws -> (TreeArchive, any AnyObject & Sendable) in
+      if up {
+        let root = try TreeRoot.running(record.state.pid, shim: record.state.shimPID, id: id, bare: true)
+        return (try Tree.export(root: root.descriptor), root)
       }
-      let archive = try await services.blocking.run { try Tree.export(root: detached.descriptor) }
-      publish("export")
-      return ByteStream(archive, of: detached, on: services.blocking)
+      let root = try DetachedRoot(layers: record.layers, store: services.layers, upper: paths.upper)
+      return (try Tree.export(root: root.descriptor), root)
     }
-    let archive = try await services.blocking.run { try Tree.export(root: root.descriptor) }
     publish("export")
     return ByteStream(archive, of: root, on: services.blocking)
   }

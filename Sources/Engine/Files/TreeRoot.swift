@@ -25,9 +25,11 @@ final class TreeRoot: Sendable {
 
   /// The root as the first process of a running instance sees it, volumes included. Blocks shortly.
   ///
-  /// - Parameter shim: the process's parent: by the time it is looked up, the number may be somebody else's.
+  /// - Parameters:
+  ///   - shim: the process's parent: by the time it is looked up, the number may be somebody else's.
+  ///   - bare: without volumes and everything else that is mounted on it.
   /// - Throws: `conflict` where the process has ended.
-  static func running(_ pid: Int32, shim: Int32, id: String) throws(ApusError) -> TreeRoot {
+  static func running(_ pid: Int32, shim: Int32, id: String, bare: Bool = false) throws(ApusError) -> TreeRoot {
     let ended = ApusError(.conflict, "container \(id) is not running")
     guard Files.exists("/proc/\(pid)") else { throw ended }
     let process = try Files.open("/proc/\(pid)", flags: O_RDONLY | O_DIRECTORY)
@@ -36,6 +38,10 @@ final class TreeRoot: Sendable {
     guard let end = status.lastIndex(of: ")") else { throw ended }
     let fields = status[status.index(after: end)...].split(separator: " ")
     guard fields.count > 1, fields[1] == String(shim) else { throw ended }
+    if bare {
+      let (root, keeper) = try MountNamespace.bareRoot(of: process.raw)
+      return TreeRoot(descriptor: root, keeper: keeper)
+    }
     // The magic link is the point: it leads into the instance's mount namespace.
     let root = openat(process.raw, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     return TreeRoot(descriptor: try check(root, "cannot open the root of container \(id)"))

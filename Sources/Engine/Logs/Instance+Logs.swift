@@ -5,6 +5,17 @@ extension Instance {
   ///
   /// - Throws: `unsupported` where no log is kept.
   public func logs(_ options: LogOptions) async throws -> AsyncThrowingStream<LogEntry, any Error> {
+    let stream = try await logStream(options)
+    return AsyncThrowingStream(unfolding: { try await stream.next() })
+  }
+
+  /// The same in batches, of what there is at the moment: for whoever sends many entries at once.
+  public func logBatches(_ options: LogOptions) async throws -> AsyncThrowingStream<[LogEntry], any Error> {
+    let stream = try await logStream(options)
+    return AsyncThrowingStream(unfolding: { try await stream.nextBatch() })
+  }
+
+  private func logStream(_ options: LogOptions) async throws -> LogStream {
     guard current.configuration.log.driver != "none" else {
       throw ApusError(.unsupported, "configured logging driver does not support reading")
     }
@@ -15,9 +26,8 @@ extension Instance {
       ended = { _ = try? await wait.result() }
     }
     let (path, blocking, noticed) = (paths.log, services.blocking, ended)
-    let stream = try await blocking.run {
+    return try await blocking.run {
       try LogStream(path: path, options: options, blocking: blocking, ended: noticed)
     }
-    return AsyncThrowingStream(unfolding: { try await stream.next() })
   }
 }

@@ -74,29 +74,30 @@ final class LogStream: Sendable {
   /// The next entry; nil at the end. One caller at a time.
   func next() async throws -> LogEntry? {
     while true {
-      let (entry, ended) = state.withLock { state -> (LogEntry?, Bool) in
-        guard state.next < state.entries.count else { return (nil, state.ended) }
+      let kept = state.withLock { state -> LogEntry? in
+        guard state.next < state.entries.count else { return nil }
         state.next += 1
-        return (state.entries[state.next - 1], false)
+        return state.entries[state.next - 1]
       }
-      if let entry { return entry }
+      if let kept { return kept }
+      guard let batch = try await nextBatch() else { return nil }
+      state.withLock { state in
+        state.entries = batch
+        state.next = 0
+      }
+    }
+  }
+
+  /// The next entries, as many as there are for now within a piece of a file, at least one; nil at the end. Not to be
+  /// mixed with ``next()``.
+  func nextBatch() async throws -> [LogEntry]? {
+    while true {
       if Task.isCancelled { return nil }
-      let read: [LogEntry]?
+      let ended = state.withLock { $0.ended }
       do {
-        read = try await blocking.run { [reader] in try reader.read() }
+        if let batch = try await blocking.run({ [reader] in try reader.read() }) { return batch }
       } catch is CancellationError {
         return nil
-      }
-      if let read {
-        state.withLock { state in
-          state.entries = read
-          state.next = 0
-        }
-        continue
-      }
-      state.withLock { state in
-        state.entries = []
-        state.next = 0
       }
       // Ended before that look, so there is nothing more.
       if !follows || ended || reader.passedEnd { return nil }
