@@ -37,7 +37,8 @@ func exampleRecord(
   let id = String(repeating: "0123456789abcdef", count: 4)
   var record = InstanceRecord(
     id: id, name: "example", created: Date(timeIntervalSince1970: 0), configuration: configuration,
-    imageID: try Digest(parsing: "sha256:" + id), resolved: try ResolvedProcess(configuration, image: image), layers: [])
+    imageID: try Digest(parsing: "sha256:" + id), resolved: try ResolvedProcess(configuration, image: image), layers: []
+  )
   record.mounts = mounts
   return record
 }
@@ -45,5 +46,6 @@ func exampleRecord(
 func exampleContext(_ host: HostFacts = .example, peers: [String: SandboxContext.Peer] = [:]) -> SandboxContext {
   let engine = EnginePaths(EngineConfiguration(root: "/root", runDirectory: "/run/x", runtimePath: "/bin/true"))
   return SandboxContext(
-    paths: engine.instance(String(repeating: "0123456789abcdef", count: 4)), cgroupParent: "apus", host: host, peers: peers)
+    paths: engine.instance(String(repeating: "0123456789abcdef", count: 4)), cgroupParent: "apus", host: host,
+    peers: peers)
 }

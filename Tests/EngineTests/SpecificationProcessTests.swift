@@ -96,7 +96,8 @@ import Testing
 
   @Test func workingDirectories() throws {
     #expect(try resolve { _, image in image.workingDir = "srv/./x/../app" }.workingDirectory == "/srv/app")
-    #expect(try resolve { configuration, _ in configuration.process.workingDirectory = "/a//b/" }.workingDirectory == "/a/b")
+    #expect(
+      try resolve { configuration, _ in configuration.process.workingDirectory = "/a//b/" }.workingDirectory == "/a/b")
     let error = #expect(throws: ApusError.self) {
       try resolve { configuration, _ in configuration.process.workingDirectory = "a" }
     }

@@ -30,7 +30,9 @@ typealias RuntimeResources = LinuxResources
     #expect(
       json.contains(
         #""capabilities":{"bounding":\#(capabilities),"effective":\#(capabilities),"permitted":\#(capabilities)}"#))
-    #expect(json.contains(#""env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","HOSTNAME=0123456789ab"]"#))
+    #expect(
+      json.contains(
+        #""env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","HOSTNAME=0123456789ab"]"#))
     #expect(json.contains(#""hostname":"0123456789ab""#))
     #expect(
       json.contains(
@@ -112,7 +114,8 @@ typealias RuntimeResources = LinuxResources
 
   @Test func readOnlyRootLeavesWhatMustBeWritable() throws {
     let volume = ResolvedMount(
-      kind: .volume, name: "v", source: "/v", target: "/data", readOnly: false, propagation: "rprivate", anonymous: false,
+      kind: .volume, name: "v", source: "/v", target: "/data", readOnly: false, propagation: "rprivate",
+      anonymous: false,
       driver: "local")
     let spec = try specification(mounts: [volume]) { $0.security.readOnlyRoot = true }
     #expect(spec.root?.readonly == true)
@@ -127,7 +130,9 @@ typealias RuntimeResources = LinuxResources
         kind: .bind, name: "", source: "/s", target: target, readOnly: true, propagation: propagation, anonymous: false,
         driver: "")
     }
-    let spec = try specification(mounts: [bind("/a/b/c"), bind("/a"), bind("/etc/hosts"), bind("/dev"), bind("/m", propagation: "rshared")])
+    let spec = try specification(mounts: [
+      bind("/a/b/c"), bind("/a"), bind("/etc/hosts"), bind("/dev"), bind("/m", propagation: "rshared"),
+    ])
     #expect(!spec.mounts.contains { $0.destination == "/dev/pts" })
     #expect(spec.mounts.filter { $0.destination == "/etc/hosts" }.map(\.source) == ["/s"])
     let order = spec.mounts.map(\.destination)
@@ -232,6 +237,7 @@ typealias RuntimeResources = LinuxResources
     #expect(request.log?.path.hasSuffix("/log") == true)
     #expect(request.root?.upper?.hasSuffix("/upper") == true)
     configuration.namespaces.pid = "host"
-    #expect(!(try SandboxSpecification(exampleRecord(configuration), context: exampleContext()).createRequest().useInit))
+    #expect(
+      !(try SandboxSpecification(exampleRecord(configuration), context: exampleContext()).createRequest().useInit))
   }
 }

@@ -70,7 +70,8 @@ import Testing
   @Test func dangerousCallsNeedTheirCapability() {
     let plain = allowed(standard(CapabilityChoice.standard))
     let calls = [
-      "SYS_ADMIN": "mount", "SYS_BOOT": "reboot", "SYS_MODULE": "init_module", "SYS_TIME": "clock_settime", "BPF": "bpf",
+      "SYS_ADMIN": "mount", "SYS_BOOT": "reboot", "SYS_MODULE": "init_module", "SYS_TIME": "clock_settime",
+      "BPF": "bpf",
       "SYS_RAWIO": "iopl", "PERFMON": "perf_event_open", "SYS_NICE": "mbind", "SYS_PACCT": "acct", "SYSLOG": "syslog",
       "SYS_TTY_CONFIG": "vhangup", "DAC_READ_SEARCH": "open_by_handle_at", "SYS_PTRACE": "kcmp",
     ]
@@ -78,7 +79,9 @@ import Testing
       #expect(!plain.contains(call), "\(call)")
       #expect(allowed(standard(Capabilities(named: capability) ?? [])).contains(call), "\(call)")
     }
-    for call in ["keyctl", "add_key", "kexec_load", "io_uring_setup", "userfaultfd", "pivot_root", "swapon", "nfsservctl"] {
+    for call in [
+      "keyctl", "add_key", "kexec_load", "io_uring_setup", "userfaultfd", "pivot_root", "swapon", "nfsservctl",
+    ] {
       #expect(!allowed(standard(.all)).contains(call), "\(call)")
     }
   }
@@ -113,7 +116,8 @@ import Testing
 
   @Test func cacheGivesEqualSections() {
     let cache = SeccompCache()
-    #expect(cache.section(capabilities: [], host: .example).json() == cache.section(capabilities: [], host: .example).json())
+    #expect(
+      cache.section(capabilities: [], host: .example).json() == cache.section(capabilities: [], host: .example).json())
   }
 
   @Test func documentsInDockersForm() throws {

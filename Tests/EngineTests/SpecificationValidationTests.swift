@@ -138,7 +138,9 @@ import Testing
     refused("Duplicate mount point: /x") {
       $0.mounts = [MountConfiguration(.bind, source: "/", target: "/x"), MountConfiguration(.tmpfs, target: "/x/")]
     }
-    refused("invalid mount config for type \"volume\": volume name is too short, names should be at least two alphanumeric characters") {
+    refused(
+      "invalid mount config for type \"volume\": volume name is too short, names should be at least two alphanumeric characters"
+    ) {
       $0.mounts = [MountConfiguration(.volume, source: "a", target: "/x")]
     }
     refused("invalid mount config for type \"tmpfs\": invalid tmpfs option \"lowerdir=/\"") {

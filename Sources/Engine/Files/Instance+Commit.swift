@@ -46,7 +46,8 @@ extension Instance {
       let upper = try Files.open(paths.upper, flags: O_RDONLY | O_DIRECTORY).release()
       let root = TreeRoot(descriptor: upper)
       return (
-        try Tree.layerTar(upper: root.descriptor), root, try LayerIngest(store: layers, keepBlob: true, compressTo: .gzip)
+        try Tree.layerTar(upper: root.descriptor), root,
+        try LayerIngest(store: layers, keepBlob: true, compressTo: .gzip)
       )
     }
     return try await services.images.ingest(ByteStream(archive, of: upper, on: services.blocking), with: ingest)

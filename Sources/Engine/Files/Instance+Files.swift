@@ -23,7 +23,10 @@ extension Instance {
     let root = try await tree()
     let (stat, archive) = try await services.blocking.run { [id] in
       try Self.naming(path, id) { () throws(ApusError) in
-        (PathStat(try Tree.stat(root: root.descriptor, path: path)), try Tree.archive(root: root.descriptor, path: path))
+        (
+          PathStat(try Tree.stat(root: root.descriptor, path: path)),
+          try Tree.archive(root: root.descriptor, path: path)
+        )
       }
     }
     publish("archive-path")
@@ -117,7 +120,8 @@ extension Instance {
   func checkPresent(_ verb: String) throws {
     guard current.state.status != .removing, current.state.status != .dead else {
       throw ApusError(
-        .conflict, "You cannot \(verb) container \(id) which is \(current.state.status == .dead ? "Dead" : "being removed")")
+        .conflict,
+        "You cannot \(verb) container \(id) which is \(current.state.status == .dead ? "Dead" : "being removed")")
     }
   }
 
@@ -139,7 +143,7 @@ extension Instance {
   ) throws(ApusError) -> Result {
     do {
       return try body()
-    } catch where error.code == .notFound {
+    } catch  where error.code == .notFound {
       throw ApusError(.notFound, "Could not find the file \(path) in container \(id)", cause: error)
     }
   }

@@ -47,7 +47,7 @@ final class LogReader: @unchecked Sendable {
         let file = try Files.open(path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
         identity = FileIdentity(try Files.status(file.raw))
         descriptor = file.release()
-      } catch where error.code == .notFound {
+      } catch  where error.code == .notFound {
         return nil
       }
     }

@@ -49,7 +49,9 @@ extension LogConfiguration {
     let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
     var unit = text[digits.endIndex...].lowercased().trimmed[...]
     if unit.hasSuffix("b") { unit = unit.dropLast() }
-    guard let number = Double(digits), let power = ["": 0, "k": 1, "m": 2, "g": 3, "t": 4][String(unit)] else { return nil }
+    guard let number = Double(digits), let power = ["": 0, "k": 1, "m": 2, "g": 3, "t": 4][String(unit)] else {
+      return nil
+    }
     let bytes = (0..<power).reduce(number) { value, _ in value * 1000 }
     return bytes < 9e18 ? Int64(bytes) : nil
   }

@@ -37,7 +37,9 @@ enum TmpfsOptions {
     for option in ["noexec", "nosuid", "nodev"] + asked {
       let key = option.prefix { $0 != "=" }
       let undone = opposites[option] ?? []
-      result.removeAll { $0 == option || undone.contains($0) || (option.contains("=") && $0.prefix { $0 != "=" } == key) }
+      result.removeAll {
+        $0 == option || undone.contains($0) || (option.contains("=") && $0.prefix { $0 != "=" } == key)
+      }
       result.append(option)
     }
     return result

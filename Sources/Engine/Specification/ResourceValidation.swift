@@ -32,7 +32,8 @@ extension ConfigurationValidation {
     if memory > 0, swap != -1, !host.supportsSwapLimit {
       if swap > 0 {
         warnings.append(
-          "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.")
+          "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap."
+        )
       }
       resources.memorySwap = -1
     }

@@ -22,7 +22,8 @@ extension SeccompProfile {
     guard read.architectures.isEmpty || read.architectureMap.isEmpty else {
       throw ApusError(
         .invalidArgument,
-        "both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or 'archMap'")
+        "both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or 'archMap'"
+      )
     }
     guard SeccompAction.all.contains(read.defaultAction) else {
       throw ApusError(
@@ -51,7 +52,8 @@ extension SeccompProfile.Rule {
     guard SeccompAction.all.contains(call.action) else {
       throw ApusError(
         .invalidArgument,
-        "seccomp profile: '\(call.action.prefix(40))' is no action; the rule for '\((names.first ?? "").prefix(40))' needs one")
+        "seccomp profile: '\(call.action.prefix(40))' is no action; the rule for '\((names.first ?? "").prefix(40))' needs one"
+      )
     }
     action = call.action
     errnoRet = call.errnoRet

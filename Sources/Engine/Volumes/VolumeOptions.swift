@@ -74,7 +74,8 @@ struct VolumeOptions {
       Self.unmount(directory)
       // Credentials of network file systems are among the options: the message names the device alone.
       throw ApusError(
-        error.code, "failed to mount local volume: mount \(device):\(directory): \(describe(errno: error.errno ?? EINVAL))",
+        error.code,
+        "failed to mount local volume: mount \(device):\(directory): \(describe(errno: error.errno ?? EINVAL))",
         cause: error)
     }
   }

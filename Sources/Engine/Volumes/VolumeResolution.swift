@@ -63,7 +63,8 @@ extension VolumeService {
           mounts.append(ResolvedMount(mount, source: mount.kind == .bind ? cleanPath(mount.source) : ""))
         case .own(let mount):
           let (volume, new) = try ensure(
-            mount.source, driver: mount.volumeDriver, options: mount.volumeOptions, labels: mount.volumeLabels, user: id)
+            mount.source, driver: mount.volumeDriver, options: mount.volumeOptions, labels: mount.volumeLabels, user: id
+          )
           taken.append(volume)
           if new { made.append(volume.name) }
           if !mount.noCopy, volume.options.isEmpty { try filler.fill(volume, from: mount.target) }
