@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,13 +18,17 @@ import images  # noqa: E402
 from engines import UnixConnection  # noqa: E402
 
 BINARIES = pathlib.Path(os.environ.get("APUS_BIN", REPOSITORY / "build" / "bin"))
-IMAGE = "busybox:bench"
+#: A full name, and the only tag: the engines complete short names differently, and podman imports under this tag alone.
+IMAGE = "localhost/busybox:latest"
 
 
 class Peer:
     """A daemon that speaks the Docker Engine API, and the command line that belongs to it."""
 
     name = ""
+    #: What it needs to run here, and the others do not.
+    host_options: dict = {}
+    run_options: list = []
 
     def __init__(self):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))
@@ -49,7 +54,8 @@ class Peer:
     def start(self):
         with open(self.base / "log", "ab") as log:
             self.process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                env=self.environment())
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -61,7 +67,7 @@ class Peer:
                     raise RuntimeError(f"{self.name} does not start: {(self.base / 'log').read_text()[-2000:]}")
                 time.sleep(0.05)
         status, body = self.call(
-            "POST", "/images/create?fromSrc=-&repo=busybox&tag=bench&changes=ENV%20PATH%3D/bin", images.archive(),
+            "POST", "/images/create?fromSrc=-&repo=localhost/busybox&tag=latest&changes=ENV%20PATH%3D/bin", images.archive(),
             {"Content-Type": "application/x-tar"})
         if status != 200 or b'"error"' in body:
             raise RuntimeError(f"{self.name}: {body}")
@@ -96,7 +102,8 @@ class Peer:
 
     def create(self, *command):
         status, body = self.call(
-            "POST", "/containers/create", {"Image": IMAGE, "Cmd": command, "HostConfig": {"NetworkMode": "none"}})
+            "POST", "/containers/create", {
+                "Image": IMAGE, "Cmd": command, "HostConfig": {"NetworkMode": "none", **self.host_options}})
         if status != 201:
             raise RuntimeError(f"{self.name}: {status} {body}")
         return json.loads(body)["Id"]
@@ -139,7 +146,7 @@ class Peer:
     def run(self):
         """`run --rm` of `true`, as a whole process."""
         subprocess.run(
-            [*self.client(), "run", "--rm", "--network", "none", IMAGE, "true"], env=self.environment(), check=True,
+            [*self.client(), "run", "--rm", "--network", "none", *self.run_options, IMAGE, "true"], env=self.environment(), check=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def memory(self):
@@ -213,6 +220,14 @@ class Podman(Peer):
     """Podman's API service. crun refuses hybrid cgroups: their version 2 half is hidden from it, in a namespace."""
 
     name = "podman"
+
+    # Its default limits are above the hard ones of a host without CAP_SYS_RESOURCE.
+    limits = {
+        name: min(4096, resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1] % 2**63)
+        for name in ("nofile", "nproc")
+    }
+    host_options = {"Ulimits": [{"Name": name, "Soft": hard, "Hard": hard} for name, hard in limits.items()]}
+    run_options = [word for name, hard in limits.items() for word in ("--ulimit", f"{name}={hard}:{hard}")]
 
     def words(self):
         return [

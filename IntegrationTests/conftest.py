@@ -111,6 +111,10 @@ def volume(engine):
         engine.request("DELETE", f"/volumes/{name}?force=1")
 
 
+#: Where containers' cgroups are: in each hierarchy of version 1, or in the one of version 2.
+CGROUPS = [f"/sys/fs/cgroup/{name}apus" for name in ["", *(f"{it}/" for it in os.listdir("/sys/fs/cgroup"))]]
+
+
 class Traces:
     """What an engine leaves in the kernel and on disk."""
 
@@ -139,8 +143,8 @@ class Traces:
 
     def cgroups(self):
         found = []
-        for parent in pathlib.Path("/sys/fs/cgroup").glob("**/apus"):
-            found += [str(path) for path in parent.iterdir() if path.is_dir() and path.name in self.ids]
+        for parent in CGROUPS:
+            found += [f"{parent}/{identifier}" for identifier in self.ids if os.path.isdir(f"{parent}/{identifier}")]
         return found
 
     def descriptors(self):

@@ -49,8 +49,8 @@ def test_containers_survive_the_daemon(own_engine):
 
 def test_a_following_client_ends_when_the_daemon_dies(own_engine):
     engine, apus = own_engine, Client(own_engine, BINARIES / "apus")
-    apus("run", "-d", "--name", "c", IMAGE, "sleep", "1000")
-    process = apus.popen("attach", "c")
+    apus("run", "-d", "--name", "one", IMAGE, "sleep", "1000")
+    process = apus.popen("attach", "one")
     time.sleep(0.5)
     engine.kill()
     _, errors = process.communicate(timeout=10)
@@ -97,9 +97,9 @@ def test_a_shim_and_the_daemon_killed_together(own_engine):
 
 def test_an_init_killed_from_outside(own_engine):
     engine, apus = own_engine, Client(own_engine, BINARIES / "apus")
-    apus("run", "-d", "--name", "c", IMAGE, "sh", "-c", "sleep 1000 & sleep 1000")
-    os.kill(engine.inspect("c")["State"]["Pid"], signal.SIGKILL)
-    assert apus.out("wait", "c") == "137"
+    apus("run", "-d", "--name", "one", IMAGE, "sh", "-c", "sleep 1000 & sleep 1000")
+    os.kill(engine.inspect("one")["State"]["Pid"], signal.SIGKILL)
+    assert apus.out("wait", "one") == "137"
 
 
 def test_killed_at_any_moment_of_a_start(own_engine):
@@ -142,13 +142,13 @@ def test_restart_policies_hold_over_a_restart(own_engine):
 
 def test_shutdown_leaves_containers_running(own_engine):
     engine, apus = own_engine, Client(own_engine, BINARIES / "apus")
-    apus("run", "-d", "--name", "c", IMAGE, "sleep", "1000")
-    pid = engine.inspect("c")["State"]["Pid"]
+    apus("run", "-d", "--name", "one", IMAGE, "sleep", "1000")
+    pid = engine.inspect("one")["State"]["Pid"]
     engine.terminate()
     assert engine.process.returncode == 0 and not process_gone(pid)
     assert not engine.socket.exists()
     engine.start()
-    assert engine.inspect("c")["State"]["Pid"] == pid
+    assert engine.inspect("one")["State"]["Pid"] == pid
 
 
 def test_two_daemons_side_by_side(own_engine, engine):

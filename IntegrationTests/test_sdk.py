@@ -12,7 +12,7 @@ docker_sdk = pytest.importorskip("docker")
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(engine):
     client = docker_sdk.DockerClient(base_url=f"unix://{engine.socket}")
     yield client

@@ -16,7 +16,7 @@ enum Program {
       try command.run()
       return 0
     } catch {
-      return report(error, syntax, words)
+      return report(error, syntax)
     }
   }
 
@@ -35,28 +35,20 @@ enum Program {
     return UsageError("'\(word)' is not a command of \(syntax.spelled)\(suggestion)")
   }
 
-  private static func report(_ error: any Error, _ syntax: DockerSyntax, _ words: [String]) -> Int32 {
+  private static func report(_ error: any Error, _ syntax: DockerSyntax) -> Int32 {
     if let (message, status) = Failure.describe(error) {
       let hint = error is UsageError ? " See '\(syntax.spelled) --help'." : ""
       if let message { Console.warn("apus: " + message + hint) }
       return status
     }
-    // The rest is ArgumentParser's: asked again with the whole tree, it names the command in full.
-    var shown = error
-    if syntax.unknown == nil {
-      do {
-        _ = try Apus.parseAsRoot(syntax.path.dropFirst().map { $0.spelledName } + syntax.words)
-      } catch {
-        shown = error
-      }
-    }
-    if Apus.exitCode(for: shown) == .success {
-      let text = Apus.fullMessage(for: shown)
+    // The rest is ArgumentParser's. Help is asked for from the whole tree, which names the command in full.
+    if Apus.exitCode(for: error) == .success {
+      let isLeaf = syntax.command.configuration.subcommands.isEmpty
+      let text = isLeaf ? Apus.helpMessage(for: syntax.command) : Apus.fullMessage(for: error)
       _ = try? Console.printLine(text)
       return 0
     }
-    let message = Failure.sentence(Apus.message(for: shown))
-    Console.warn("apus: \(message) See '\(syntax.spelled) --help'.")
+    Console.warn("apus: \(Failure.sentence(syntax.command.message(for: error))) See '\(syntax.spelled) --help'.")
     return 125
   }
 }
