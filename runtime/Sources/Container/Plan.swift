@@ -46,11 +46,29 @@ struct Plan: Sendable {
     guard process.selinuxLabel.isEmpty, linux.mountLabel.isEmpty else {
       throw ApusError(.unsupported, "SELinux labels are not supported")
     }
+    try Self.checkSupported(configuration.spec, process: process, linux: linux)
     guard linux.intelRdt == nil else { throw ApusError(.unsupported, "Intel RDT is not supported") }
     if let profile = linux.seccomp {
       filter = try Seccomp.program(profile, cacheDirectory: configuration.seccompCacheDirectory)
       filterFlags = try Seccomp.flags(profile)
     }
+  }
+
+  /// What would otherwise be left out without a word.
+  private static func checkSupported(_ spec: Spec, process: ProcessSpec, linux: LinuxSection) throws(ApusError) {
+    func refuse(_ what: String, if isAskedFor: Bool) throws(ApusError) {
+      if isAskedFor { throw ApusError(.unsupported, "\(what) are not supported") }
+    }
+    if let hooks = spec.hooks {
+      let all = hooks.prestart + hooks.createRuntime + hooks.createContainer + hooks.startContainer
+      try refuse("hooks", if: !(all + hooks.poststart + hooks.poststop).isEmpty)
+    }
+    try refuse(
+      "execution domains other than LINUX",
+      if: linux.personality.map { $0.domain != "LINUX" || !$0.flags.isEmpty } ?? false)
+    try refuse("processors before and after joining a group", if: process.execCPUAffinity != nil)
+    try refuse("limits of RDMA devices", if: !(linux.resources?.rdma.isEmpty ?? true))
+    try refuse("network classes and priorities", if: linux.resources?.network != nil)
   }
 
   static func resourceLimits(

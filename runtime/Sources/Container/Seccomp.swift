@@ -8,7 +8,7 @@ import RuntimeSpec
 /// System call filters (config-linux.md, Seccomp): compiled by libseccomp, kept compiled on disk.
 enum Seccomp {
   /// Changes whenever the same configuration would compile to something else.
-  private static let version: UInt8 = 2
+  private static let version: UInt8 = 3
   private static let instructionSize = 8
 
   /// The program for a configuration: from the cache if it is there, which compares all of the configuration's bytes.

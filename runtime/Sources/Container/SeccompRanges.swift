@@ -70,24 +70,40 @@ struct SeccompRanges {
   }
 
   private mutating func add(_ ranges: [ClosedRange<UInt32>], architecture: UInt32) {
-    // A conditional jump reaches 255 instructions: chunks with an answer of their own. Each begins with loading the
-    // architecture, and with the number when it is the right one.
+    // A conditional jump reaches 255 instructions: chunks with an answer of their own.
     for start in stride(from: 0, to: ranges.count, by: 100) {
-      let chunk = ranges[start..<min(start + 100, ranges.count)]
-      let length = chunk.count * 2 + 3
-      instructions.append((0x20, 0, 0, 4))
-      instructions.append((0x15, 0, UInt8(length), architecture))
-      instructions.append((0x20, 0, 0, 0))
-      for (index, range) in chunk.enumerated() {
-        let toAllow = UInt8((chunk.count - index - 1) * 2 + 1)
-        // Below the range: on to the next. Not above it: allowed.
-        instructions.append((0x35, 0, 1, range.lowerBound))
-        instructions.append((0x25, 0, toAllow, range.upperBound))
-      }
-      // Not found: over the answer.
-      instructions.append((0x05, 0, 0, 1))
+      let chunk = Array(ranges[start..<min(start + 100, ranges.count)])
+      let search = Self.search(chunk)
+      instructions.append((0x20, 0, 0, 4))  // load the architecture
+      instructions.append((0x15, 0, UInt8(search.count + 4), architecture))  // another one: on behind this chunk
+      instructions.append((0x20, 0, 0, 0))  // load the number
+      instructions.append((0x35, 0, UInt8(search.count), chunk[0].lowerBound))  // below all: not found
+      instructions += search
+      instructions.append((0x05, 0, 0, 1))  // not found: over the answer
       instructions.append((0x06, 0, 0, Self.allow))
     }
+  }
+
+  /// A binary search for the last range that begins at or below the number, which is not below all of them. The kernel
+  /// tries every number when it takes a filter, to remember the answers: a list would cost it more than libseccomp's
+  /// tree of single numbers. Ends by going on behind itself (not found) or one instruction further (allowed).
+  private static func search(_ ranges: [ClosedRange<UInt32>]) -> [Instruction] {
+    let total = ranges.count * 2 - 1
+    var instructions: [Instruction] = []
+    func emit(_ ranges: ArraySlice<ClosedRange<UInt32>>) {
+      if ranges.count == 1, let only = ranges.first {
+        let behind = UInt8(total - instructions.count - 1)
+        instructions.append((0x25, behind, behind + 1, only.upperBound))
+        return
+      }
+      let middle = ranges.startIndex + ranges.count / 2
+      let left = UInt8((middle - ranges.startIndex) * 2 - 1)
+      instructions.append((0x35, left, 0, ranges[middle].lowerBound))
+      emit(ranges[..<middle])
+      emit(ranges[middle...])
+    }
+    emit(ranges[...])
+    return instructions
   }
 
   /// As the kernel reads them.

@@ -40,14 +40,28 @@ public struct CgroupV1: CgroupDriver {
     // A new cpuset is empty and takes no process. Each parent we make gets its parent's processors and nodes, and
     // hands them on to its children by itself (cgroup.clone_children), so that this costs nothing per container.
     try Cgroups.makeDirectories(hierarchy: root, path) { directory throws(ApusError) in
-      let parent = directory[..<(directory.lastIndex(of: "/") ?? directory.endIndex)]
-      for file in ["cpuset.cpus", "cpuset.mems"] {
-        guard Cgroups.number("\(directory)/\(file)") == nil else { continue }
-        let value = String(decoding: try Files.read("\(parent)/\(file)", limit: 65536), as: UTF8.self)
-        try Files.write(value.filter { $0 != "\n" }, toExisting: "\(directory)/\(file)")
-      }
-      try Files.write("1", toExisting: "\(directory)/cgroup.clone_children")
+      try Self.fillCpuset(directory)
     }
+  }
+
+  private static func fillCpuset(_ directory: String) throws(ApusError) {
+    let parent = directory[..<(directory.lastIndex(of: "/") ?? directory.endIndex)]
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+      guard Cgroups.number("\(directory)/\(file)") == nil else { continue }
+      let value = String(decoding: try Files.read("\(parent)/\(file)", limit: 65536), as: UTF8.self)
+      try Files.write(value.filter { $0 != "\n" }, toExisting: "\(directory)/\(file)")
+    }
+    try Files.write("1", toExisting: "\(directory)/cgroup.clone_children")
+  }
+
+  /// Joins a cpuset that is still empty, because somebody else has just made its parent and not filled it yet.
+  private func enterEmptyCpuset(_ path: String) throws(ApusError) {
+    var directory = "\(Cgroups.root)/cpuset"
+    for part in path.split(separator: "/") {
+      directory += "/\(part)"
+      try Self.fillCpuset(directory)
+    }
+    try Files.write("0", toExisting: "\(directory)/tasks")
   }
 
   public func cloneTarget(_ path: String) throws(ApusError) -> Int32 {

@@ -6,6 +6,8 @@ import Linux
 import RuntimeSpec
 
 func limits(_ box: Box) throws {
+  // Another daemon has made the parent and not come to filling it.
+  mkdir("/sys/fs/cgroup/cpuset/\(box.cgroupParent)", 0o755)
   let device = try Files.status(at: AT_FDCWD, box.directory).st_dev
   let (major, minor) = (Int64(clinux_major(UInt64(device))), Int64(clinux_minor(UInt64(device))))
   let container = try box.start(["sleep", "1000"]) {
@@ -195,6 +197,8 @@ func failures(_ box: Box) throws {
     ("program", { $0.spec.process?.args = ["nosuch"] }),
     ("seccomp", { $0.spec.linux?.seccomp = LinuxSeccomp(defaultAction: "x") }),
     ("sysctl", { $0.spec.linux?.sysctl = ["net.no.such": "1"] }),
+    ("hook", { $0.spec.hooks = Hooks(prestart: [Hook(path: "/bin/true")]) }),
+    ("personality", { $0.spec.linux?.personality = LinuxPersonality(domain: "LINUX32") }),
     ("label", { $0.spec.process?.apparmorProfile = "nosuch" }),
     ("mappings", { $0.spec.linux?.namespaces.append(LinuxNamespace(type: "user")) }),
   ]
