@@ -94,7 +94,7 @@ let package = Package(
     .testTarget(
       name: "DockerAPITests",
       dependencies: [
-        "DockerAPI", "DockerTypes", "Engine", "ImageSpec", "Registry", runtime("Errors"),
+        "DockerAPI", "DockerTypes", "Engine", "ImageSpec", "Registry", runtime("Errors"), runtime("Linux"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ], swiftSettings: settings),

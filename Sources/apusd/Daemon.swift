@@ -47,9 +47,12 @@ final class Daemon: Sendable {
   private func serve(_ activated: [Int32]) async throws {
     let engine = try await Engine.open(configuration, logger: logger)
     let server = DockerServer(engine: engine, logger: logger)
+    var identity: UInt64?
+    defer { ListeningSocket.remove(socket, identity: identity) }
     do {
       if activated.isEmpty {
         try await server.listen(on: ListeningSocket.open(at: socket, group: group ?? Self.usualGroup).release())
+        identity = ListeningSocket.identity(of: socket)
         logger.info("apusd \(ApusVersion.current) listens on \(socket)")
       } else {
         for descriptor in activated { try await server.listen(on: descriptor) }

@@ -27,6 +27,18 @@ public enum ListeningSocket {
     return socket
   }
 
+  /// Removes the socket at `path` if it is still the one that `open` made: `identity` is what ``identity(of:)`` said then.
+  public static func remove(_ path: String, identity: UInt64?) {
+    guard let identity, self.identity(of: path) == identity else { return }
+    unlink(path)
+  }
+
+  /// The inode at `path`.
+  public static func identity(of path: String) -> UInt64? {
+    var status = stat()
+    return stat(path, &status) == 0 ? UInt64(status.st_ino) : nil
+  }
+
   /// The sockets that systemd passes to this process (sd_listen_fds(3)); empty when it was started otherwise.
   public static func activated() -> [Int32] {
     let environment = ProcessInfo.processInfo.environment
