@@ -54,14 +54,13 @@ public struct CgroupV1: CgroupDriver {
     try Files.write("1", toExisting: "\(directory)/cgroup.clone_children")
   }
 
-  /// Joins a cpuset that is still empty, because somebody else has just made its parent and not filled it yet.
-  private func enterEmptyCpuset(_ path: String) throws(ApusError) {
+  /// Fills a cpuset and its parents that are still empty, because somebody else has just made one and not come to it.
+  func fillCpusets(_ path: String) throws(ApusError) {
     var directory = "\(Cgroups.root)/cpuset"
     for part in path.split(separator: "/") {
       directory += "/\(part)"
       try Self.fillCpuset(directory)
     }
-    try Files.write("0", toExisting: "\(directory)/tasks")
   }
 
   public func cloneTarget(_ path: String) throws(ApusError) -> Int32 {
@@ -84,6 +83,9 @@ public struct CgroupV1: CgroupDriver {
         try Files.write("0", toExisting: "\(directory(hierarchy, path))/tasks")
       } catch  where error.errno == ENOENT && !has(hierarchy) {
         continue
+      } catch  where error.errno == ENOSPC && hierarchy == "cpuset" {
+        try fillCpusets(path)
+        try Files.write("0", toExisting: "\(directory(hierarchy, path))/tasks")
       }
     }
     if !clonedInto, has("unified") { try Files.write("0", toExisting: "\(Self.unified)/\(path)/cgroup.procs") }

@@ -63,8 +63,12 @@ extension CgroupV1 {
     if let runtime = processor.realtimeRuntime, runtime != 0 {
       try set("cpu", path, "cpu.rt_runtime_us", String(runtime))
     }
-    if !processor.processors.isEmpty { try set("cpuset", path, "cpuset.cpus", processor.processors) }
-    if !processor.memoryNodes.isEmpty { try set("cpuset", path, "cpuset.mems", processor.memoryNodes) }
+    for (file, value) in [("cpuset.cpus", processor.processors), ("cpuset.mems", processor.memoryNodes)]
+    where !value.isEmpty {
+      if (try? Files.write(value, toExisting: "\(Cgroups.root)/cpuset/\(path)/\(file)")) != nil { continue }
+      try? fillCpusets(path)
+      try set("cpuset", path, file, value)
+    }
   }
 
   private func applyBlockIO(_ blockIO: CgroupResources.BlockIO, to path: String) throws(ApusError) {
