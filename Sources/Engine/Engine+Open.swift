@@ -111,7 +111,8 @@ final class RootLock: Sendable {
     if flock(file.raw, LOCK_EX | LOCK_NB) < 0 {
       if errno == EWOULDBLOCK {
         throw ApusError(
-          .conflict, "Another daemon uses the root \(path.dropLast("/lock".count)): stop it, or give this one another root.")
+          .conflict,
+          "Another daemon uses the root \(path.dropLast("/lock".count)): stop it, or give this one another root.")
       }
       try check(-1 as Int32, "cannot lock \(path)")
     }

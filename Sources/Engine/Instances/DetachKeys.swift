@@ -27,7 +27,8 @@ struct DetachKeys: Sendable {
       } else {
         throw ApusError(
           .invalidArgument,
-          "Invalid detach keys (\(text)): '\(key)' is neither one character nor ctrl- followed by a letter or one of @ [ \\ ] ^ _")
+          "Invalid detach keys (\(text)): '\(key)' is neither one character nor ctrl- followed by a letter or one of @ [ \\ ] ^ _"
+        )
       }
     }
     guard keys.count <= 16 else {

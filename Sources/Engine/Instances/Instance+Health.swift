@@ -84,7 +84,8 @@ extension Instance {
         try? await killExec(id)
         stream.close()
         return HealthState.Probe(
-          start: begin, end: Date(), exitCode: -1, output: "Health check exceeded timeout (\(Self.text(check.timeout)))")
+          start: begin, end: Date(), exitCode: -1, output: "Health check exceeded timeout (\(Self.text(check.timeout)))"
+        )
       }
       let output = await reader.value
       stream.close()

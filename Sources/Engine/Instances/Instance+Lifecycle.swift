@@ -152,7 +152,8 @@ extension Instance {
     noteExit(exit)
     let restarts =
       !stopRequested && !restartRequested && !services.isClosing
-      && current.configuration.restartPolicy.restarts(afterExitCode: exit.exitCode, restarts: current.state.restartCount)
+      && current.configuration.restartPolicy.restarts(
+        afterExitCode: exit.exitCode, restarts: current.state.restartCount)
     if restarts {
       current.state.status = .restarting
       save()
@@ -222,7 +223,9 @@ extension Instance {
       } catch {
         // What cannot start now may later (a volume's server comes back): the policy goes on trying.
         let policy = current.configuration.restartPolicy
-        guard policy.restarts(afterExitCode: current.state.exitCode, restarts: current.state.restartCount) else { return }
+        guard policy.restarts(afterExitCode: current.state.exitCode, restarts: current.state.restartCount) else {
+          return
+        }
         current.state.status = .restarting
         save()
         scheduleRestart(uptime: .zero)

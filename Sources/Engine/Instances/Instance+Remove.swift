@@ -37,7 +37,8 @@ extension Instance {
       ? "unpause and then stop the container before removing or force remove"
       : "stop the container before removing or force remove"
     return ApusError(
-      .conflict, "cannot remove container \"/\(current.name)\": container is \(current.state.status.rawValue): \(advice)")
+      .conflict,
+      "cannot remove container \"/\(current.name)\": container is \(current.state.status.rawValue): \(advice)")
   }
 
   /// Removes what is left of an instance that is not up. With the lock held.

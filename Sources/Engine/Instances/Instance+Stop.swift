@@ -92,7 +92,9 @@ extension Instance {
 
   /// Signals the first process. One that has just ended is no error: its exit is on its way.
   private func deliver(_ signal: Int32) async throws {
-    guard let sandbox else { return }
+    guard let sandbox else {
+      throw ApusError(.unavailable, "container \(id) cannot be signalled: the daemon is stopping")
+    }
     do {
       _ = try await sandbox.connection.request(.signal, SignalRequest(signal: signal).json())
       if current.state.status == .paused, stopRequested {

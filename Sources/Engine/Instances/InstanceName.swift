@@ -9,7 +9,9 @@ enum InstanceName {
     let valid =
       bytes.count >= 2 && bytes.count <= 253
       && bytes.first.map(isAlphanumeric) == true
-      && bytes.allSatisfy { isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") }
+      && bytes.allSatisfy {
+        isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-")
+      }
     guard valid else {
       throw ApusError(
         .invalidArgument, "Invalid container name (\(name)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")

@@ -21,7 +21,9 @@ public struct ExecRecord: Sendable {
   public var exitCode: Int32?
   /// On the host; 0 before it starts.
   public var pid: Int32
-  public init(id: String, instanceID: String, configuration: ExecConfiguration, running: Bool, exitCode: Int32?, pid: Int32) {
+  public init(
+    id: String, instanceID: String, configuration: ExecConfiguration, running: Bool, exitCode: Int32?, pid: Int32
+  ) {
     self.id = id
     self.instanceID = instanceID
     self.configuration = configuration

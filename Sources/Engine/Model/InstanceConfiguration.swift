@@ -87,7 +87,9 @@ public struct HealthCheckConfiguration: Sendable, Codable, Equatable {
 }
 
 public struct RestartPolicy: Sendable, Codable, Equatable {
-  public enum Condition: String, Sendable, Codable { case no, always, unlessStopped = "unless-stopped", onFailure = "on-failure" }
+  public enum Condition: String, Sendable, Codable {
+    case no, always, unlessStopped = "unless-stopped", onFailure = "on-failure"
+  }
   public var condition: Condition = .no
   /// For `.onFailure`; 0: no limit.
   public var maximumRetries = 0

@@ -1,7 +1,9 @@
 import FoundationEssentials
 import ImageSpec
 
-public enum InstanceStatus: String, Sendable, Codable { case created, running, paused, restarting, removing, exited, dead }
+public enum InstanceStatus: String, Sendable, Codable {
+  case created, running, paused, restarting, removing, exited, dead
+}
 
 /// What an instance is now. A value: a copy taken at one moment.
 public struct InstanceRecord: Sendable, Codable {
@@ -20,7 +22,10 @@ public struct InstanceRecord: Sendable, Codable {
   /// Volumes and binds as they were mounted.
   public var mounts: [ResolvedMount] = []
   public var state = InstanceState()
-  public init(id: String, name: String, created: Date, configuration: InstanceConfiguration, imageID: Digest, resolved: ResolvedProcess, layers: [Digest]) {
+  public init(
+    id: String, name: String, created: Date, configuration: InstanceConfiguration, imageID: Digest,
+    resolved: ResolvedProcess, layers: [Digest]
+  ) {
     self.id = id
     self.name = name
     self.created = created
@@ -60,7 +65,10 @@ public struct ResolvedMount: Sendable, Codable, Equatable {
   /// An anonymous volume goes with its instance (`rm -v`, `--rm`).
   public var anonymous: Bool
   public var driver: String
-  public init(kind: MountConfiguration.Kind, name: String, source: String, target: String, readOnly: Bool, propagation: String, anonymous: Bool, driver: String) {
+  public init(
+    kind: MountConfiguration.Kind, name: String, source: String, target: String, readOnly: Bool, propagation: String,
+    anonymous: Bool, driver: String
+  ) {
     self.kind = kind
     self.name = name
     self.source = source
@@ -115,7 +123,7 @@ public struct HealthState: Sendable, Codable {
   public init() {}
 }
 
-public struct ExitResult: Sendable { 
+public struct ExitResult: Sendable {
   public var exitCode: Int32
   public var error: String
   public init(exitCode: Int32, error: String = "") {

@@ -9,7 +9,9 @@ import Testing
     #expect(try InstanceName.validated(name) == (name.hasPrefix("/") ? String(name.dropFirst()) : name))
   }
 
-  @Test(arguments: ["", "a", "-ab", "_ab", ".ab", "a b", "a/b", "//ab", "ä1", "a\u{0}b", String(repeating: "a", count: 254)])
+  @Test(arguments: [
+    "", "a", "-ab", "_ab", ".ab", "a b", "a/b", "//ab", "ä1", "a\u{0}b", String(repeating: "a", count: 254),
+  ])
   func refusesOthers(_ name: String) {
     #expect(throws: ApusError.self) { try InstanceName.validated(name) }
   }

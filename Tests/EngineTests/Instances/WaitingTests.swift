@@ -80,7 +80,9 @@ import Testing
   @Test func thePastComesFirstAndEnds() async {
     let bus = EventBus()
     let start = Date(timeIntervalSince1970: 1_000)
-    for number in 0..<(EventBus.capacity + 5) { bus.publish(event(number, time: start.addingTimeInterval(Double(number)))) }
+    for number in 0..<(EventBus.capacity + 5) {
+      bus.publish(event(number, time: start.addingTimeInterval(Double(number))))
+    }
     let stream = bus.subscribe(since: start.addingTimeInterval(1_020), until: start.addingTimeInterval(1_022))
     var got: [String] = []
     for await event in stream { got.append(event.action) }

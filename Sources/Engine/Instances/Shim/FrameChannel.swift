@@ -80,7 +80,8 @@ final class FrameChannel: Sendable {
   ) throws {
     guard !outbound.closed else { throw Self.gone }
     guard payload.count <= Self.payloadLimit else {
-      throw ApusError(.invalidArgument, "A request to the shim has \(payload.count) bytes; the most is \(Self.payloadLimit).")
+      throw ApusError(
+        .invalidArgument, "A request to the shim has \(payload.count) bytes; the most is \(Self.payloadLimit).")
     }
     let wasEmpty = outbound.buffer.readableBytes == 0
     outbound.buffer.writeInteger(UInt32(payload.count), endianness: .little)
