@@ -6,9 +6,9 @@ import Testing
 @testable import Layers
 
 @Suite(.serialized) struct EROFSTests {
-  @Test(.enabled(if: isRoot, "\(needsRoot)"), arguments: 0..<40)
+  @Test(.enabled(if: isRoot, "\(needsRoot)"), arguments: 0..<24)
   func randomTreesArriveWhole(seed: Int) throws {
-    let tree = RandomTree(seed: UInt64(seed) + 1000, size: seed < 30 ? 150 : 900, sparse: seed % 2 == 0)
+    let tree = RandomTree(seed: UInt64(seed) + 1000, size: seed < 20 ? 150 : 900, sparse: seed % 2 == 0)
     let scratch = try Scratch()
     let image = scratch.path + "/image"
     try convert(tree.archive, to: image, seed: UInt64(seed))

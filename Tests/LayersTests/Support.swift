@@ -22,6 +22,9 @@ struct Seeded: RandomNumberGenerator {
 let isRoot = geteuid() == 0
 let needsRoot = "needs root: it mounts file systems and makes devices"
 
+/// A real distribution's root as a plain tar archive.
+let debianArchive = getenv("APUS_TEST_DEBIAN_TAR").map { String(cString: $0) }
+
 /// A directory that goes away with everything in it.
 final class Scratch {
   let path: String
