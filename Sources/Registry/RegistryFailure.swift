@@ -97,8 +97,7 @@ enum Subject: Sendable {
       default: why = error.shortDescription
       }
     case let error as NIOConnectionError:
-      let cause = error.connectionErrors.first.map { Self.reason($0.error) } ?? error.dnsAError.map(Self.reason)
-      why = cause ?? "its name does not resolve"
+      why = error.connectionErrors.first.map { Self.reason($0.error) } ?? "its name does not resolve"
     case let error as IOError:
       why = Self.reason(error)
     default:
@@ -117,7 +116,6 @@ enum Subject: Sendable {
       case 110: "it did not answer in time"
       default: "the connection failed"
       }
-    case is SocketAddressError: "its name does not resolve"
     default:
       // TLS errors of the library carry the only useful words in their description.
       "\(error)".contains("CERTIFICATE") ? "its TLS certificate is not trusted" : "the connection failed"

@@ -184,7 +184,14 @@ extension ImageService {
         let known = try read { try ImageTable.size(of: .layer(diffID), $0) }
         return FetchedLayer(diffID: diffID, tarSize: known ?? bytes)
       }
-      return try convert(descriptor, diffID: diffID)
+      do {
+        return try convert(descriptor, diffID: diffID)
+      } catch let error as ApusError where error.code == .invalidArgument {
+        // The blob is not what its name says (a power cut): it is got again.
+        logger.warning("stored content \(descriptor.digest.short) is damaged and dropped: \(error)")
+        try content.remove(descriptor.digest)
+        return nil
+      }
     }
   }
 

@@ -50,6 +50,8 @@ public final class ImageService: Sendable {
     self.uses = uses
     self.publish = publish
     self.logger = logger
+    // Nothing writes yet: what is half-written is a dead daemon's.
+    try content.recover()
     var migrator = DatabaseMigrator()
     ImageTable.register(in: &migrator)
     try migrator.migrate(database)
