@@ -28,7 +28,8 @@ import Testing
 
   @Test("flags take true and false")
   func flags() {
-    #expect(words(["run", "--rm=true", "--init=false", "--sig-proxy=false", "i"]) == ["--rm", "--no-sig-proxy", "--", "i"])
+    #expect(
+      words(["run", "--rm=true", "--init=false", "--sig-proxy=false", "i"]) == ["--rm", "--no-sig-proxy", "--", "i"])
     #expect(words(["rm", "-f=true", "a"]) == ["-f", "a"])
   }
 
@@ -66,7 +67,8 @@ import Testing
       let (flags, options) = try Self.names(of: command)
       let implied: Set<String> = ["help", "h", "json"]
       #expect(
-        declared.subtracting(implied) == flags.subtracting(implied).filter { !$0.hasPrefix("no-") || declared.contains($0) },
+        declared.subtracting(implied)
+          == flags.subtracting(implied).filter { !$0.hasPrefix("no-") || declared.contains($0) },
         "\(command.spelledName)")
       #expect(declared.isDisjoint(with: options), "\(command.spelledName)")
     }

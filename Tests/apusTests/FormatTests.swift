@@ -15,7 +15,8 @@ import Testing
       ("{{.Names}}", "[x y]"), ("{{range .Names}}<{{.}}>{{end}}", "<x><y>"),
       ("{{range $k, $v := .Networks}}{{$k}}={{$v.IP}} {{end}}", "a=1 b=2 "),
       ("{{range $i, $n := .Names}}{{$i}}{{$n}}{{end}}", "0x1y"),
-      ("{{if .State.Running}}up{{else}}down{{end}}", "up"), ("{{if .State.Health}}a{{else if .Id}}b{{else}}c{{end}}", "b"),
+      ("{{if .State.Running}}up{{else}}down{{end}}", "up"),
+      ("{{if .State.Health}}a{{else if .Id}}b{{else}}c{{end}}", "b"),
       ("{{with .State}}{{.Pid}}{{end}}", "7"), ("{{index .Names 1}}", "y"), (#"{{index .Config.Labels "a.b"}}"#, "dot"),
       ("{{.Id | upper | printf \"%5s|\"}}", "  ABC|"), (#"{{join .Names ","}}"#, "x,y"), ("{{len .Names}}", "2"),
       ("{{eq .Id \"abc\"}} {{ne .State.Pid 7}} {{gt .State.Pid 3}}", "true false true"),
@@ -37,22 +38,32 @@ import Testing
 
   @Test("an unknown field of a row is a mistake")
   func strict() {
-    #expect(throws: (any Error).self) { try TemplateEvaluator.apply(try Template("{{.Nmae}}"), to: ["Name": "x"], strict: true) }
+    #expect(throws: (any Error).self) {
+      try TemplateEvaluator.apply(try Template("{{.Nmae}}"), to: ["Name": "x"], strict: true)
+    }
   }
 }
 
 @Suite("Figures for people") struct HumanizeTests {
-  @Test("sizes", arguments: [(0, "0B"), (999, "999B"), (1000, "1kB"), (1_980_000, "1.98MB"), (117_000_000, "117MB"), (12_345_678_901, "12.3GB")] as [(Int64, String)])
+  @Test(
+    "sizes",
+    arguments: [
+      (0, "0B"), (999, "999B"), (1000, "1kB"), (1_980_000, "1.98MB"), (117_000_000, "117MB"),
+      (12_345_678_901, "12.3GB"),
+    ] as [(Int64, String)])
   func sizes(bytes: Int64, text: String) { #expect(Humanize.size(bytes) == text) }
 
-  @Test("binary sizes", arguments: [(0, "0B"), (577_536, "564KiB"), (1_048_576, "1MiB"), (25_276_000_000, "23.54GiB")] as [(Int64, String)])
+  @Test(
+    "binary sizes",
+    arguments: [(0, "0B"), (577_536, "564KiB"), (1_048_576, "1MiB"), (25_276_000_000, "23.54GiB")] as [(Int64, String)])
   func binarySizes(bytes: Int64, text: String) { #expect(Humanize.binarySize(bytes) == text) }
 
   @Test(
     "durations",
     arguments: [
       (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"), (3599, "59 minutes"),
-      (3600, "About an hour"), (7200, "2 hours"), (86400 * 3, "3 days"), (86400 * 21, "3 weeks"), (86400 * 90, "3 months"),
+      (3600, "About an hour"), (7200, "2 hours"), (86400 * 3, "3 days"), (86400 * 21, "3 weeks"),
+      (86400 * 90, "3 months"),
       (86400 * 800, "2 years"),
     ] as [(Int64, String)])
   func durations(seconds: Int64, text: String) { #expect(Humanize.duration(seconds) == text) }
@@ -78,13 +89,19 @@ import Testing
     #expect(try Timestamp.parameter("1700000000.5") == "1700000000.5")
   }
 
-  @Test("bytes", arguments: [("1", 1), ("1k", 1024), ("1.5g", 1_610_612_736), ("64KiB", 65536), ("10 MB", 10_485_760)] as [(String, Int64)])
+  @Test(
+    "bytes",
+    arguments: [("1", 1), ("1k", 1024), ("1.5g", 1_610_612_736), ("64KiB", 65536), ("10 MB", 10_485_760)]
+      as [(String, Int64)])
   func bytes(text: String, value: Int64) { #expect(Quantity.bytes(text) == value) }
 
   @Test("no bytes", arguments: ["", "x", "1x", "-1", "99999999p"])
   func noBytes(text: String) { #expect(Quantity.bytes(text) == nil) }
 
-  @Test("durations", arguments: [("1m30s", 90_000_000_000), ("500ms", 500_000_000), ("1.5h", 5_400_000_000_000), ("0", 0)] as [(String, Int64)])
+  @Test(
+    "durations",
+    arguments: [("1m30s", 90_000_000_000), ("500ms", 500_000_000), ("1.5h", 5_400_000_000_000), ("0", 0)]
+      as [(String, Int64)])
   func durations(text: String, value: Int64) { #expect(Quantity.duration(text) == value) }
 
   @Test("no durations", arguments: ["", "10", "s", "1x"])
@@ -103,7 +120,8 @@ import Testing
 @Suite("Tables and suggestions") struct TableTests {
   @Test("columns are as wide as their widest cell")
   func table() {
-    #expect(Table.text(headings: ["A", "BB"], rows: [["long", "x"], ["é", "y"]]) == "A      BB\nlong   x\né      y\n")
+    #expect(
+      Table.text(headings: ["A", "BB"], rows: [["long", "x"], ["é", "y"]]) == "A      BB\nlong   x\né      y\n")
   }
 
   @Test("the nearest word")

@@ -20,12 +20,17 @@ import Testing
 
   @Test("indents as Docker does")
   func indented() throws {
-    #expect(try read(#"{"a":[1],"b":{},"c":[]}"#).text(.indented) == "{\n    \"a\": [\n        1\n    ],\n    \"b\": {},\n    \"c\": []\n}")
+    #expect(
+      try read(#"{"a":[1],"b":{},"c":[]}"#).text(.indented)
+        == "{\n    \"a\": [\n        1\n    ],\n    \"b\": {},\n    \"c\": []\n}")
   }
 
   @Test(
     "refuses what is not JSON",
-    arguments: ["", "{", "[1,", "tru", "\"a", "{\"a\"}", "1 2", "{a:1}", "[1}", "\"\\x\"", "--1", String(repeating: "[", count: 1000)])
+    arguments: [
+      "", "{", "[1,", "tru", "\"a", "{\"a\"}", "1 2", "{a:1}", "[1}", "\"\\x\"", "--1",
+      String(repeating: "[", count: 1000),
+    ])
   func refused(text: String) {
     #expect(throws: (any Error).self) { try read(text) }
   }

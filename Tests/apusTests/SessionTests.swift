@@ -6,7 +6,8 @@ import Testing
 @Suite("Streams of containers") struct SessionTests {
   @Test("frames, cut anywhere")
   func demultiplexes() throws {
-    let frames: [UInt8] = [1, 0, 0, 0, 0, 0, 0, 3] + Array("out".utf8) + [2, 0, 0, 0, 0, 0, 0, 3] + Array("err".utf8)
+    let frames: [UInt8] =
+      [1, 0, 0, 0, 0, 0, 0, 3] + Array("out".utf8) + [2, 0, 0, 0, 0, 0, 0, 3] + Array("err".utf8)
       + [1, 0, 0, 0, 0, 0, 0, 0] + [1, 0, 0, 0, 0, 0, 0, 1] + Array("!".utf8)
     for size in 1...frames.count {
       var demultiplexer = StreamDemultiplexer(), output: [UInt8] = [], errors: [UInt8] = []

@@ -136,14 +136,17 @@ import Testing
     #expect(try Endpoint.resolve(host: nil, environment: "").isDefault)
   }
 
-  @Test("what cannot be reached is said so", arguments: ["tcp://h:1", "ssh://h", "relative", "unix://x", "unix:///" + String(repeating: "x", count: 200)])
+  @Test(
+    "what cannot be reached is said so",
+    arguments: ["tcp://h:1", "ssh://h", "relative", "unix://x", "unix:///" + String(repeating: "x", count: 200)])
   func refused(host: String) {
     #expect(throws: ApusError.self) { try Endpoint.resolve(host: host, environment: nil) }
   }
 
   @Test("paths are encoded")
   func target() throws {
-    #expect(Target.path(["images", "a/b:1", "json"], [("x", "a b&c"), ("y", nil)]) == "/images/a/b:1/json?x=a%20b%26c")
+    #expect(
+      Target.path(["images", "a/b:1", "json"], [("x", "a b&c"), ("y", nil)]) == "/images/a/b:1/json?x=a%20b%26c")
     #expect(try Target.filters(["label=a=b", "label=c"]) == #"{"label":["a=b","c"]}"#)
     #expect(throws: UsageError.self) { try Target.filters(["x"]) }
   }

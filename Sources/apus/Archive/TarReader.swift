@@ -108,7 +108,8 @@ struct TarReader {
     entry.mode = UInt32(truncatingIfNeeded: number(block, 100, 8)) & 0o7777
     entry.owner = UInt32(truncatingIfNeeded: overrides["uid"].flatMap { Int64($0) } ?? number(block, 108, 8))
     entry.group = UInt32(truncatingIfNeeded: overrides["gid"].flatMap { Int64($0) } ?? number(block, 116, 8))
-    entry.modified = overrides["mtime"].flatMap { Double($0) }.flatMap { Int64(exactly: $0.rounded(.down)) } ?? number(block, 136, 12)
+    entry.modified =
+      overrides["mtime"].flatMap { Double($0) }.flatMap { Int64(exactly: $0.rounded(.down)) } ?? number(block, 136, 12)
     entry.target = overrides["linkpath"] ?? text(block, 157, 100)
     entry.name = overrides["path"] ?? entry.name
     entry.device = (

@@ -36,7 +36,8 @@ struct ImageCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "image", abstract: "Images.",
     subcommands: [
-      BootstrapCommand.self, ImagesCommand.self, RmiCommand.self, PullCommand.self, PushCommand.self, TagCommand.self,
+      BootstrapCommand.self, ImageLsCommand.self, ImageRmCommand.self, PullCommand.self, PushCommand.self,
+      TagCommand.self,
       ImageInspectCommand.self, HistoryCommand.self, SaveCommand.self, LoadCommand.self, ImportCommand.self,
       ImagePruneCommand.self,
     ])
@@ -46,7 +47,8 @@ struct ContainerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "container", abstract: "Containers.",
     subcommands: [
-      RunCommand.self, CreateCommand.self, ExecCommand.self, PsCommand.self, StartCommand.self, StopCommand.self,
+      RunCommand.self, CreateCommand.self, ExecCommand.self, ContainerLsCommand.self, StartCommand.self,
+      StopCommand.self,
       RestartCommand.self, KillCommand.self, PauseCommand.self, UnpauseCommand.self, RmCommand.self, LogsCommand.self,
       AttachCommand.self, CpCommand.self, DiffCommand.self, ExportCommand.self, CommitCommand.self,
       ContainerInspectCommand.self, RenameCommand.self, UpdateCommand.self, WaitCommand.self, TopCommand.self,

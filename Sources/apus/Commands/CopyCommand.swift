@@ -118,7 +118,9 @@ struct Copy {
 
   /// The directory to write in, and what stands for the first component of the entries' names (Docker's rules for
   /// `docker cp`).
-  static func destination(_ local: String, source: String, sourceIsDirectory: Bool) throws -> (directory: String, name: String?) {
+  static func destination(_ local: String, source: String, sourceIsDirectory: Bool) throws -> (
+    directory: String, name: String?
+  ) {
     let exists = access(local, F_OK) == 0
     let isDirectory = LocalFile.isDirectory(local)
     if isDirectory {
@@ -169,7 +171,8 @@ struct Copy {
       name = Self.baseName(path)
     }
     var count: Int64 = 0
-    let connection = try Upload(client: client).send(target(container, directory, [keep, owners]), method: "PUT") { sink in
+    let connection = try Upload(client: client).send(target(container, directory, [keep, owners]), method: "PUT") {
+      sink in
       try withoutActuallyEscaping(sink) { sink in
         try LocalSource.archive(source.path, as: name) { bytes in
           count += Int64(bytes.count)

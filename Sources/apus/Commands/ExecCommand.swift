@@ -20,7 +20,9 @@ struct ExecCommand: HandsOnArguments {
   var privileged = false
   @Option(help: .init("Keys that leave the program running.", valueName: "keys"))
   var detachKeys: String?
-  @Argument(help: .init("The container, and the program with its arguments.", valueName: "container"), completion: .runningContainers)
+  @Argument(
+    help: .init("The container, and the program with its arguments.", valueName: "container"),
+    completion: .runningContainers)
   var words: [String]
 
   func run() throws {

@@ -7,10 +7,30 @@ struct ImagesCommand: Verb {
     discussion: """
       apus images
       apus images --format '{{.Repository}}:{{.Tag}} {{.Size}}'
-      """, aliases: ["ls", "list"])
-  static let flags = "all a quiet q no-trunc digests"
+      """)
+  static let flags = ImagesOptions.flags
 
   @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var options: ImagesOptions
+
+  func run() throws { try options.run(client()) }
+}
+
+/// `images` by the name it has among its kind.
+struct ImageLsCommand: Verb {
+  static let configuration = CommandConfiguration(
+    commandName: "ls", abstract: "List images.", aliases: ["list"])
+  static let flags = ImagesOptions.flags
+
+  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var options: ImagesOptions
+
+  func run() throws { try options.run(client()) }
+}
+
+struct ImagesOptions: ParsableArguments {
+  static let flags = "all a quiet q no-trunc digests"
+
   @Flag(name: .shortAndLong, help: "Show intermediate images too.")
   var all = false
   @Flag(name: .shortAndLong, help: "Show ids only.")
@@ -27,12 +47,12 @@ struct ImagesCommand: Verb {
   @Argument(help: .init("Only images of this name.", valueName: "name"), completion: .images)
   var name: String?
 
-  func run() throws {
+  func run(_ client: Client) throws {
     let filters = filter + (name.map { ["reference=\($0)"] } ?? [])
     let query = [
       ("all", Target.flag(all)), ("filters", try Target.filters(filters)), ("digests", Target.flag(digests)),
     ]
-    let images = try client().request("GET", Target.path(["images", "json"], query))
+    let images = try client.request("GET", Target.path(["images", "json"], query))
     var rows = images.elements.flatMap { ImageRow.rows($0, full: noTrunc) }
     if quiet {
       // One image under three names is one id.
@@ -45,10 +65,30 @@ struct ImagesCommand: Verb {
 
 struct RmiCommand: Verb {
   static let configuration = CommandConfiguration(
-    commandName: "rmi", abstract: "Remove images.", aliases: ["rm", "remove"])
-  static let flags = "force f no-prune"
+    commandName: "rmi", abstract: "Remove images.")
+  static let flags = RmiOptions.flags
 
   @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var options: RmiOptions
+
+  func run() throws { try options.run(client()) }
+}
+
+/// `rmi` by the name it has among its kind.
+struct ImageRmCommand: Verb {
+  static let configuration = CommandConfiguration(
+    commandName: "rm", abstract: "Remove images.", aliases: ["remove"])
+  static let flags = RmiOptions.flags
+
+  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var options: RmiOptions
+
+  func run() throws { try options.run(client()) }
+}
+
+struct RmiOptions: ParsableArguments {
+  static let flags = "force f no-prune"
+
   @Flag(name: .shortAndLong, help: "Remove it though it has other names or a stopped container uses it.")
   var force = false
   @Flag(help: "Keep untagged parents.")
@@ -56,9 +96,8 @@ struct RmiCommand: Verb {
   @Argument(help: .init(valueName: "image"), completion: .images)
   var names: [String]
 
-  func run() throws {
+  func run(_ client: Client) throws {
     // One after another: two names of one image in one command are an order, not a race.
-    let client = try client()
     var status: Int32 = 0
     for name in names {
       do {
@@ -90,7 +129,8 @@ struct TagCommand: Verb {
 
   func run() throws {
     let (repository, tag) = ImagePull.split(name)
-    try client().request("POST", Target.path(["images", image, "tag"], [("repo", repository), ("tag", tag ?? "latest")]))
+    try client().request(
+      "POST", Target.path(["images", image, "tag"], [("repo", repository), ("tag", tag ?? "latest")]))
   }
 }
 
@@ -139,7 +179,8 @@ struct PushCommand: Verb {
   func run() throws {
     throw ExitStatus(
       status: 1,
-      message: "Pushing images is not supported yet; 'apus save \(name) -o image.tar' writes a file that other tools can "
+      message:
+        "Pushing images is not supported yet; 'apus save \(name) -o image.tar' writes a file that other tools can "
         + "push.")
   }
 }

@@ -85,7 +85,8 @@ struct ImportCommand: Verb {
 
   @OptionGroup var connection: ConnectionOptions
   @Option(
-    name: .shortAndLong, help: .init("Apply a Dockerfile instruction, such as 'CMD [\"sh\"]'.", valueName: "instruction"))
+    name: .shortAndLong,
+    help: .init("Apply a Dockerfile instruction, such as 'CMD [\"sh\"]'.", valueName: "instruction"))
   var change: [String] = []
   @Option(name: .shortAndLong, help: .init("Comment of the image.", valueName: "text"))
   var message: String?
@@ -124,7 +125,8 @@ struct CommitCommand: Verb {
   @Option(name: .shortAndLong, help: .init("Author of the image.", valueName: "name"))
   var author: String?
   @Option(
-    name: .shortAndLong, help: .init("Apply a Dockerfile instruction, such as 'CMD [\"sh\"]'.", valueName: "instruction"))
+    name: .shortAndLong,
+    help: .init("Apply a Dockerfile instruction, such as 'CMD [\"sh\"]'.", valueName: "instruction"))
   var change: [String] = []
   @Option(name: .shortAndLong, help: .init("Comment of the image.", valueName: "text"))
   var message: String?
@@ -212,4 +214,3 @@ enum Download {
     }
   }
 }
-

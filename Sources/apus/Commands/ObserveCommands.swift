@@ -4,7 +4,8 @@ import Errors
 struct TopCommand: HandsOnArguments {
   static let configuration = CommandConfiguration(
     commandName: "top", abstract: "List the processes of a container.",
-    usage: "apus top <container> [<ps option> ...]", discussion: """
+    usage: "apus top <container> [<ps option> ...]",
+    discussion: """
       apus top web
       apus top web aux
       """)

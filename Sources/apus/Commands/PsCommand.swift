@@ -8,10 +8,30 @@ struct PsCommand: Verb {
       apus ps -a
       apus ps -q --filter label=app=web
       apus ps --format '{{.Names}} {{.Status}}'
-      """, aliases: ["ls", "list"])
-  static let flags = "all a quiet q no-trunc size s latest l"
+      """)
+  static let flags = PsOptions.flags
 
   @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var options: PsOptions
+
+  func run() throws { try options.run(client()) }
+}
+
+/// `ps` by the name it has among its kind.
+struct ContainerLsCommand: Verb {
+  static let configuration = CommandConfiguration(
+    commandName: "ls", abstract: "List containers.", aliases: ["list", "ps"])
+  static let flags = PsOptions.flags
+
+  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var options: PsOptions
+
+  func run() throws { try options.run(client()) }
+}
+
+struct PsOptions: ParsableArguments {
+  static let flags = "all a quiet q no-trunc size s latest l"
+
   @Flag(name: .shortAndLong, help: "Show stopped ones too.")
   var all = false
   @Flag(name: .shortAndLong, help: "Show ids only.")
@@ -22,7 +42,9 @@ struct PsCommand: Verb {
   var size = false
   @Flag(name: .shortAndLong, help: "Show the newest only, whatever its state.")
   var latest = false
-  @Option(name: [.customShort("n"), .long], help: .init("Show so many of the newest, whatever their state.", valueName: "number"))
+  @Option(
+    name: [.customShort("n"), .long],
+    help: .init("Show so many of the newest, whatever their state.", valueName: "number"))
   var last: Int?
   @Option(
     name: .shortAndLong,
@@ -30,14 +52,14 @@ struct PsCommand: Verb {
   var filter: [String] = []
   @OptionGroup var format: FormatOptions
 
-  func run() throws {
+  func run(_ client: Client) throws {
     let limit = latest ? 1 : last
     let withSize = size || format.template?.contains(".Size") == true
     let query = [
       ("all", Target.flag(all || limit != nil)), ("limit", limit.map { String($0) }), ("size", Target.flag(withSize)),
       ("filters", try Target.filters(filter)),
     ]
-    let containers = try client().request("GET", Target.path(["containers", "json"], query))
+    let containers = try client.request("GET", Target.path(["containers", "json"], query))
     let rows = containers.elements.map { PsRow.row($0, full: noTrunc) }
     try PsRow.listing(size: size).show(rows, format, quiet: quiet && format.text == nil ? "ID" : nil)
   }

@@ -10,7 +10,9 @@ enum RegistryLogin {
   static func headers(for name: String) -> [(String, String)] {
     let registry = registry(of: name)
     guard let bytes = try? LocalFile.read(path), let auths = try? JSONReader.read(bytes)["auths"] else { return [] }
-    let keys = registry == "docker.io" ? [hub, "docker.io", "index.docker.io"] : [registry, "https://\(registry)", "http://\(registry)"]
+    let keys =
+      registry == "docker.io"
+      ? [hub, "docker.io", "index.docker.io"] : [registry, "https://\(registry)", "http://\(registry)"]
     guard let entry = keys.lazy.map({ auths[$0] }).first(where: { !$0.isNull }) else { return [] }
     var auth: JSON = [:]
     if let token = entry["identitytoken"].string { auth["identitytoken"] = .string(token) }

@@ -21,7 +21,8 @@ struct RunCommand: CreatesContainer {
   @Flag(inversion: .prefixedNo, help: "Hand signals on to the program.")
   var sigProxy = true
   @OptionGroup var options: CreateOptions
-  @Argument(help: .init("The image, and the program in it with its arguments.", valueName: "image"), completion: .images)
+  @Argument(
+    help: .init("The image, and the program in it with its arguments.", valueName: "image"), completion: .images)
   var words: [String]
 
   func run() throws {
@@ -31,7 +32,8 @@ struct RunCommand: CreatesContainer {
     if terminal, !detach, streams.contains("stdin"), !Console.isTerminal(0) { throw ExitStatus.noTerminal }
     if let detachKeys { _ = try DetachKeys(detachKeys) }
     let client = try client()
-    let id = try ContainerCreation(client: client, options: options).create(words, detached: detach)
+    let id = try ContainerCreation(client: client, options: options, connections: detach ? 0 : 2)
+      .create(words, detached: detach)
     let start = { try ContainerCreation.start(id, client) }
     if detach {
       try start()
@@ -54,7 +56,8 @@ struct CreateCommand: CreatesContainer {
 
   @OptionGroup var connection: ConnectionOptions
   @OptionGroup var options: CreateOptions
-  @Argument(help: .init("The image, and the program in it with its arguments.", valueName: "image"), completion: .images)
+  @Argument(
+    help: .init("The image, and the program in it with its arguments.", valueName: "image"), completion: .images)
   var words: [String]
 
   func run() throws {
@@ -66,6 +69,8 @@ struct CreateCommand: CreatesContainer {
 struct ContainerCreation {
   let client: Client
   let options: CreateOptions
+  /// How many more connections will be needed at once.
+  var connections = 0
 
   /// Creates the container, pulling its image when that is missing, and returns its id.
   ///
@@ -103,7 +108,7 @@ struct ContainerCreation {
     let pull = ImagePull(client: client, reference: image, platform: options.platform)
     if options.pull == "always" { try pull.run(quiet: options.quiet, output: 2) }
     do {
-      return try client.request("POST", target, body: body)
+      return try client.request("POST", target, body: body, preparing: connections)
     } catch let failure as APIFailure where failure.isMissingImage && options.pull == "missing" {
       if !options.quiet { Console.warn("The image '\(image)' is not here; pulling it.") }
       try pull.run(quiet: options.quiet, output: 2)

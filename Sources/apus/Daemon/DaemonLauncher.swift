@@ -56,7 +56,9 @@ struct DaemonLauncher {
     return access(String(path), X_OK) == 0 ? String(path) : nil
   }
 
-  private var runDirectory: String { String(endpoint.path[..<(endpoint.path.lastIndex(of: "/") ?? endpoint.path.endIndex)]) }
+  private var runDirectory: String {
+    String(endpoint.path[..<(endpoint.path.lastIndex(of: "/") ?? endpoint.path.endIndex)])
+  }
 
   private func start(_ executable: String) throws -> Socket {
     let log = runDirectory + "/apusd.log"

@@ -3,7 +3,9 @@ import Glibc
 /// Figures as people read them, in Docker's spelling, because scripts compare it.
 enum Humanize {
   /// Decimal units, three significant digits: `117MB`.
-  static func size(_ bytes: Int64) -> String { scaled(Double(bytes), 1000, ["B", "kB", "MB", "GB", "TB", "PB"], digits: 3) }
+  static func size(_ bytes: Int64) -> String {
+    scaled(Double(bytes), 1000, ["B", "kB", "MB", "GB", "TB", "PB"], digits: 3)
+  }
 
   /// Binary units, four significant digits: `1.945MiB`.
   static func binarySize(_ bytes: Int64) -> String {

@@ -6,7 +6,9 @@ enum Table {
   static func text(headings: [String], rows: [[String]], gap: Int = 3) -> String {
     var widths = headings.map(width)
     for row in rows {
-      for (column, cell) in row.enumerated() where column < widths.count { widths[column] = max(widths[column], width(cell)) }
+      for (column, cell) in row.enumerated() where column < widths.count {
+        widths[column] = max(widths[column], width(cell))
+      }
     }
     return ([headings] + rows).map { row in
       var line = ""

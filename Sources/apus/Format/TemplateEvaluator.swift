@@ -102,7 +102,9 @@ struct TemplateEvaluator {
         if value.isNull { return .null }
         throw TemplateParser.failure("there is no field .\(name) here")
       }
-      guard let found = members.first(where: { $0.key == name }) ?? members.first(where: { $0.key.lowercased() == name.lowercased() })
+      guard
+        let found = members.first(where: { $0.key == name })
+          ?? members.first(where: { $0.key.lowercased() == name.lowercased() })
       else {
         if strict {
           let nearest = Suggestion.nearest(to: name, among: members.map(\.key))
@@ -135,7 +137,8 @@ struct TemplateEvaluator {
     case .string(let text): text
     case .array(let values): "[" + values.map(Self.text).joined(separator: " ") + "]"
     case .object(let members):
-      "map[" + members.sorted { $0.key < $1.key }.map { "\($0.key):\(Self.text($0.value))" }.joined(separator: " ") + "]"
+      "map[" + members.sorted { $0.key < $1.key }.map { "\($0.key):\(Self.text($0.value))" }.joined(separator: " ")
+        + "]"
     }
   }
 }

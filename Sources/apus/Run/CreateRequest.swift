@@ -1,5 +1,4 @@
 import Errors
-import Glibc
 
 /// The body of `POST /containers/create`, made from the options of `run` and `create`.
 ///
@@ -182,7 +181,9 @@ struct CreateRequest {
     try host("MemorySwap", bytes: limits.memorySwap, option: "memory-swap", unlimited: true)
     try host("MemoryReservation", bytes: limits.memoryReservation, option: "memory-reservation")
     if let text = limits.cpus {
-      guard let value = Quantity.nanoCPUs(text) else { throw Self.failure("cpus", text, "it wants a number such as 1.5") }
+      guard let value = Quantity.nanoCPUs(text) else {
+        throw Self.failure("cpus", text, "it wants a number such as 1.5")
+      }
       host("NanoCpus", JSON(value))
     }
     host("CpuShares", limits.cpuShares)
@@ -217,7 +218,9 @@ struct CreateRequest {
     _ key: String, _ texts: [String], _ option: String, member: String = "Rate", bytes: Bool
   ) throws {
     let values = try texts.map { text -> JSON in
-      guard let colon = text.lastIndex(of: ":") else { throw Self.failure(option, text, "it wants device:\(member.lowercased())") }
+      guard let colon = text.lastIndex(of: ":") else {
+        throw Self.failure(option, text, "it wants device:\(member.lowercased())")
+      }
       let amount = String(text[text.index(after: colon)...])
       guard let value = bytes ? Quantity.bytes(amount) : Int64(amount) else {
         throw Self.failure(option, text, "'\(amount)' is not an amount")
@@ -335,7 +338,9 @@ struct CreateRequest {
     var exposed = try network.expose.flatMap(PortArgument.exposed).map { JSON.Member(key: $0, value: .object([])) }
     var bindings: JSON = [:]
     for port in try network.publish.flatMap(PortArgument.published) {
-      if !exposed.contains(where: { $0.key == port.inside }) { exposed.append(.init(key: port.inside, value: .object([]))) }
+      if !exposed.contains(where: { $0.key == port.inside }) {
+        exposed.append(.init(key: port.inside, value: .object([])))
+      }
       let binding: JSON = ["HostIp": .string(port.address), "HostPort": .string(port.outside)]
       bindings[port.inside] = .array(bindings[port.inside].elements + [binding])
     }
@@ -380,37 +385,5 @@ extension CreateOptions {
     }
     if !named.isEmpty { return Set(named) }
     return program.process.interactive ? ["stdin", "stdout", "stderr"] : ["stdout", "stderr"]
-  }
-}
-
-extension ProcessOptions {
-  /// A variable of this process.
-  static let inherited: @Sendable (String) -> String? = { name in getenv(name).map { String(cString: $0) } }
-
-  /// What `--env-file` and `--env` say, in that order.
-  func environment(_ inherited: (String) -> String?) throws -> [String] {
-    /// `KEY=VALUE` as it is, `KEY` with the value it has here, nothing when it has none.
-    func resolved(_ text: String) -> String? {
-      text.contains("=") ? text : inherited(text).map { "\(text)=\($0)" }
-    }
-    var result = try envFile.flatMap(SettingsFile.lines).compactMap(resolved)
-    for text in env {
-      guard !text.isEmpty, !text.hasPrefix("=") else {
-        throw CreateRequest.failure("env", text, "it wants key=value")
-      }
-      if let value = resolved(text) { result.append(value) }
-    }
-    return result
-  }
-}
-
-/// A file of settings, one to a line.
-enum SettingsFile {
-  /// Its lines without comments and empty ones.
-  static func lines(_ path: String) throws -> [String] {
-    String(decoding: try LocalFile.read(path), as: UTF8.self)
-      .split(whereSeparator: \.isNewline)
-      .map { String($0.drop { $0 == " " || $0 == "\t" }) }
-      .filter { !$0.isEmpty && !$0.hasPrefix("#") }
   }
 }

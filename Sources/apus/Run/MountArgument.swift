@@ -64,7 +64,8 @@ enum MountArgument {
       switch key {
       case "type": mount["Type"] = .string(value.lowercased())
       case "source", "src":
-        mount["Source"] = .string(value.hasPrefix("./") || value.hasPrefix("../") || value == "." ? VolumeArgument.absolute(value) : value)
+        mount["Source"] = .string(
+          value.hasPrefix("./") || value.hasPrefix("../") || value == "." ? VolumeArgument.absolute(value) : value)
       case "target", "destination", "dst": mount["Target"] = .string(value)
       case "consistency": mount["Consistency"] = .string(value)
       case "bind-propagation": bind["Propagation"] = .string(value)

@@ -32,7 +32,9 @@ struct Progress {
       throw ExitStatus(status: 1, message: error)
     }
     if quiet { return }
-    if let stream = message["stream"].string { return try printAbove(stream.hasSuffix("\n") ? String(stream.dropLast()) : stream) }
+    if let stream = message["stream"].string {
+      return try printAbove(stream.hasSuffix("\n") ? String(stream.dropLast()) : stream)
+    }
     guard let status = message["status"].string else { return }
     guard let id = message["id"].string, !id.isEmpty else { return try printAbove(status) }
     let detail = message["progressDetail"]

@@ -73,7 +73,9 @@ struct BodyDecoder: Sendable {
       guard digits > 0 else { throw malformed }
       return value == 0 ? .trailer(count: 0) : .chunkData(value)
     }
-    if inExtension || byte == UInt8(ascii: "\r") { return .chunkSize(digits: digits, value: value, extension: inExtension) }
+    if inExtension || byte == UInt8(ascii: "\r") {
+      return .chunkSize(digits: digits, value: value, extension: inExtension)
+    }
     if byte == UInt8(ascii: ";") { return .chunkSize(digits: digits, value: value, extension: true) }
     guard let digit = Character(UnicodeScalar(byte)).hexDigitValue, digits < 15 else { throw malformed }
     return .chunkSize(digits: digits + 1, value: value << 4 | digit, extension: false)

@@ -22,6 +22,14 @@ final class Client {
     }
   }
 
+  /// Opens connections that will be needed soon, so that the daemon takes them while it does something else.
+  func prepare(_ count: Int) {
+    for _ in 0..<count {
+      guard let socket = try? Socket(path: endpoint.path) else { return }
+      idle.insert(Connection(socket: socket), at: 0)
+    }
+  }
+
   /// Gives a connection back once its response has been read to the end.
   func reuse(_ connection: Connection) {
     if connection.body.isDone { idle.append(connection) }
@@ -60,9 +68,16 @@ final class Client {
   }
 
   /// A request whose response is one JSON value; `.null` when it has no body.
+  ///
+  /// - Parameter preparing: how many connections to open while the daemon works on this one.
   @discardableResult
-  func request(_ method: String, _ target: String, headers: [(String, String)] = [], body: JSON? = nil) throws -> JSON {
-    let (_, connection) = try open(method, target, headers: headers, body: body)
+  func request(
+    _ method: String, _ target: String, headers: [(String, String)] = [], body: JSON? = nil, preparing: Int = 0
+  ) throws -> JSON {
+    let connection = try connect()
+    try send(method, target, headers: headers, body: body, on: connection)
+    prepare(preparing)
+    _ = try accept(connection, method: method)
     return try answer(on: connection)
   }
 

@@ -24,7 +24,8 @@ final class Connection {
 
   // MARK: Sending
 
-  func send(_ method: String, _ target: String, headers: [(String, String)] = [], body: [UInt8]? = nil) throws(ApusError)
+  func send(_ method: String, _ target: String, headers: [(String, String)] = [], body: [UInt8]? = nil)
+    throws(ApusError)
   {
     var text = "\(method) \(target) HTTP/1.1\r\nHost: apus\r\n"
     for (name, value) in headers { text += "\(name): \(value)\r\n" }

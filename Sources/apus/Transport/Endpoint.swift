@@ -20,7 +20,8 @@ struct Endpoint: Sendable, Equatable {
       path = String(named.dropFirst("unix://".count))
     } else if named.hasPrefix("/") {
       path = named
-    } else if let scheme = ["tcp", "http", "https", "ssh", "npipe", "fd"].first(where: { named.hasPrefix($0 + "://") }) {
+    } else if let scheme = ["tcp", "http", "https", "ssh", "npipe", "fd"].first(where: { named.hasPrefix($0 + "://") })
+    {
       throw ApusError(
         .unsupported,
         "Cannot reach \(named): this version speaks to a daemon on this machine only, not by \(scheme); "
@@ -34,7 +35,8 @@ struct Endpoint: Sendable, Equatable {
     }
     guard path.utf8.count < 108 else {
       throw ApusError(
-        .invalidArgument, "The socket path \(path) is longer than the 107 bytes the kernel allows; choose a shorter one.")
+        .invalidArgument,
+        "The socket path \(path) is longer than the 107 bytes the kernel allows; choose a shorter one.")
     }
     return Endpoint(path: path, isDefault: path == defaultPath && host == nil)
   }
