@@ -75,7 +75,7 @@ extension Container {
       channel: pair.first.release(), terminal: terminal, root: root)
   }
 
-  /// Maps the ids of a new user namespace, and makes there what only the host's root can: an overlay of id-mapped layers.
+  /// Maps the ids of a new user namespace, and makes what only the host's root can: an overlay of id-mapped layers.
   private static func prepareUserNamespace(_ plan: Plan, process: pid_t, channel: Int32) throws(ApusError) {
     try Namespaces.map(plan.linux, of: process)
     guard let root = plan.configuration.root else { return try Channel.send(.mapped, on: channel) }

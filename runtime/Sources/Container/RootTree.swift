@@ -112,8 +112,8 @@ extension RootFilesystem {
   }
 
   private func mountMapped(for userNamespace: Int32) throws(ApusError) -> OwnedDescriptor {
-    // A detached mount is taken apart with its last descriptor, whoever else has been given its directories: all of them
-    // are kept until the overlay has its own copies.
+    // A detached mount is taken apart with its last descriptor, whoever else has been given its directories: all of
+    // them are kept until the overlay has its own copies.
     var kept: [Int32] = []
     defer { for descriptor in kept { close(descriptor) } }
     func mapped(_ path: String) throws(ApusError) -> Int32 {

@@ -84,8 +84,8 @@ struct UserDatabase: Sendable {
   private static func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
   private static func number(_ bytes: ArraySlice<UInt8>) -> UInt32? { UInt32(text(bytes)) }
 
-  /// Looks up `name|uid[:group|gid]` and further groups, as Docker does: names first, then numbers, which need not be in
-  /// any file. Without a group it is that of passwd, and every group that lists the user's name comes along.
+  /// Looks up `name|uid[:group|gid]` and further groups, as Docker does: names first, then numbers, which need not be
+  /// in any file. Without a group it is that of passwd, and every group that lists the user's name comes along.
   func resolve(_ text: String, additionalGroups: [String]) throws(ApusError) -> ResolvedUser {
     let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map { String($0) }
     let userText = parts.first.flatMap { $0.isEmpty ? nil : $0 } ?? "0"

@@ -27,8 +27,8 @@ public struct CgroupV2: CgroupDriver {
     }
   }
 
-  /// Switches the controllers on from the top down to the group. Best effort: what the host does not have is missed when
-  /// a limit needs it.
+  /// Switches the controllers on from the top down to the group. Best effort: what the host does not have is missed
+  /// when a limit needs it.
   private func delegateControllers(to path: String) {
     var parent = root
     for part in [Substring()] + path.split(separator: "/").dropLast() {

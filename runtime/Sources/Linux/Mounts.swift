@@ -2,7 +2,8 @@ import CLinux
 import Errors
 import Glibc
 
-/// Mounts by descriptor: made detached, configured, then attached in one step, so that nobody ever sees a half-made one.
+/// Mounts by descriptor: made detached, configured, then attached in one step, so that nobody ever sees a half-made
+/// one.
 public enum Mounts {
   /// Properties of one mount, as opposed to its file system (MOUNT_ATTR_*).
   public struct Attributes: OptionSet, Sendable, Hashable {
