@@ -19,6 +19,9 @@ extension Engine {
     let resolved = try ResolvedProcess(configuration, image: image.config.config)
     _ = try configuration.log.target(path: "log")
 
+    // Until the instance itself keeps them, nobody may collect its layers, whatever becomes of the image.
+    let hold = ContentHold(image.layers, owner: images)
+    defer { hold.release() }
     let id = InstanceName.newIdentifier()
     let name = try reserveName(name, for: id)
     do {
@@ -47,6 +50,9 @@ extension Engine {
   /// Its directories and its row, or nothing.
   private func store(_ record: InstanceRecord) async throws {
     try await services.lifecycle.run { [services] in
+      guard record.layers.allSatisfy(services.layers.contains) else {
+        throw ImageService.noSuchImage(record.configuration.image)
+      }
       let paths = services.paths.instance(record.id)
       try check(mkdir(paths.directory, 0o710), "cannot make the directory \(paths.directory)")
       do {

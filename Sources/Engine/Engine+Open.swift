@@ -11,6 +11,8 @@ extension Engine {
   /// - Throws: `conflict` where another daemon uses the root.
   public static func open(_ configuration: EngineConfiguration, logger: Logger) async throws -> Engine {
     raiseDescriptorLimit(logger)
+    // The mode of a writable layer is the mode of its container's root directory.
+    umask(0o022)
     // The engine's own files are written and read by many at once; shims are spawned from here too.
     let blocking = BlockingPool(threads: 8)
     let index = InstanceIndex()
