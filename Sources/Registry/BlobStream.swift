@@ -52,13 +52,15 @@ public struct BlobStream: AsyncSequence, Sendable {
             failures = 0
             guard position <= stream.descriptor.size else {
               throw ApusError(
-                .invalidArgument, "\(stream.reference.domain) sent more bytes for \(subject.text) than its descriptor says")
+                .invalidArgument,
+                "\(stream.reference.domain) sent more bytes for \(subject.text) than its descriptor says")
             }
             return chunk
           }
           if position == stream.descriptor.size { return nil }
           lost = ApusError(
-            .unavailable, "\(stream.reference.domain) sent only \(position) of \(stream.descriptor.size) bytes of "
+            .unavailable,
+            "\(stream.reference.domain) sent only \(position) of \(stream.descriptor.size) bytes of "
               + subject.text)
         } catch let error as ApusError {
           throw error

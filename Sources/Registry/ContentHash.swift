@@ -1,6 +1,7 @@
+import ImageSpec
+
 import struct Crypto.SHA256
 import struct Crypto.SHA512
-import ImageSpec
 
 /// SHA-2 over bytes in memory, as digests name it.
 public enum ContentHash {

@@ -120,7 +120,8 @@ public final class RegistryClient: Sendable {
     for try await chunk in stream(descriptor, of: reference) { bytes += chunk.readableBytesView }
     guard ContentHash.digest(of: bytes, algorithm: descriptor.digest.algorithm) == descriptor.digest else {
       throw ApusError(
-        .invalidArgument, "\(domain) sent a blob of \(reference.familiar) that does not match its digest "
+        .invalidArgument,
+        "\(domain) sent a blob of \(reference.familiar) that does not match its digest "
           + descriptor.digest.short)
     }
     return bytes

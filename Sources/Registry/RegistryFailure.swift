@@ -69,7 +69,8 @@ enum Subject: Sendable {
     case 404:
       switch self {
       case .manifest(let reference):
-        return ApusError(.notFound, "manifest for \(reference.familiar) not found\(said.isEmpty ? ": manifest unknown" : said)")
+        return ApusError(
+          .notFound, "manifest for \(reference.familiar) not found\(said.isEmpty ? ": manifest unknown" : said)")
       case .blob, .tags, .service:
         return ApusError(.notFound, "\(domain) does not have \(text)\(said)")
       }

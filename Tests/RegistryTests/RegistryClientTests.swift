@@ -70,7 +70,9 @@ private let manifestText: String = {
       {"mediaType":"\(MediaType.manifest)","digest":"\(digests[1])","size":1,"platform":{"os":"linux","architecture":"arm64"}}]}
       """
     try await withRegistry { request in
-      if request.path.hasSuffix("/1") { return Response(200, headers: [("content-type", MediaType.index)], text: index) }
+      if request.path.hasSuffix("/1") {
+        return Response(200, headers: [("content-type", MediaType.index)], text: index)
+      }
       if request.path.hasSuffix(digests[0].description) { return Response(200, text: manifestText) }
       if request.path.hasSuffix(digests[1].description) { return Response(200, text: arm) }
       return Response(404)
@@ -121,10 +123,12 @@ private let manifestText: String = {
       request.headers["authorization"] == "Basic bWU6cHc="
         ? Response(200, text: manifestText) : Response(401, headers: [("www-authenticate", "Basic realm=\"r\"")])
     }
-    try await withRegistry(credentials: RegistryCredentials(username: "me", password: "pw"), answering: handler) { registry, client in
+    try await withRegistry(credentials: RegistryCredentials(username: "me", password: "pw"), answering: handler) {
+      registry, client in
       _ = try await client.manifest(Reference(parsing: "\(registry.domain)/x:1"))
     }
-    try await withRegistry(credentials: RegistryCredentials(username: "me", password: "no"), answering: handler) { registry, client in
+    try await withRegistry(credentials: RegistryCredentials(username: "me", password: "no"), answering: handler) {
+      registry, client in
       let error = await #expect(throws: ApusError.self) {
         try await client.manifest(Reference(parsing: "\(registry.domain)/x:1"))
       }
@@ -137,7 +141,8 @@ private let manifestText: String = {
         try await client.manifest(Reference(parsing: "\(registry.domain)/x:1"))
       }
       #expect(error?.code == .notFound)
-      #expect(error?.message.hasPrefix("pull access denied for \(registry.domain)/x, repository does not exist") == true)
+      #expect(
+        error?.message.hasPrefix("pull access denied for \(registry.domain)/x, repository does not exist") == true)
     }
   }
 
@@ -162,7 +167,9 @@ private let manifestText: String = {
   }
 
   @Test func endsCircles() async throws {
-    try await withRegistry { Response(302, headers: [("location", $0.path)]) } run: { registry, client in
+    try await withRegistry {
+      Response(302, headers: [("location", $0.path)])
+    } run: { registry, client in
       let error = await #expect(throws: ApusError.self) {
         try await client.manifest(Reference(parsing: "\(registry.domain)/x:1"))
       }
@@ -172,12 +179,15 @@ private let manifestText: String = {
 
   @Test(arguments: [
     (403, ErrorCode.notFound, "pull access denied"), (404, .notFound, "not found: manifest unknown: nope"),
-    (429, .resourceExhausted, "refuses more requests"), (500, .unavailable, "HTTP 500"), (503, .unavailable, "HTTP 503"),
+    (429, .resourceExhausted, "refuses more requests"), (500, .unavailable, "HTTP 500"),
+    (503, .unavailable, "HTTP 503"),
     (418, .internal, "HTTP 418"),
   ])
   func explainsFailures(status: Int, code: ErrorCode, words: String) async throws {
     let body = #"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"nope\u001b[31m"}]}"#
-    try await withRegistry { _ in Response(status, text: body) } run: { registry, client in
+    try await withRegistry { _ in
+      Response(status, text: body)
+    } run: { registry, client in
       let error = await #expect(throws: ApusError.self) {
         try await client.manifest(Reference(parsing: "\(registry.domain)/x:1"))
       }
@@ -202,7 +212,9 @@ private let manifestText: String = {
       _ = try await client.manifest(Reference(parsing: "\(registry.domain)/x:1"))
       #expect(ContinuousClock.now - start >= .seconds(1))
     }
-    try await withRegistry { _ in Response(429, headers: [("retry-after", "3600")]) } run: { registry, client in
+    try await withRegistry { _ in
+      Response(429, headers: [("retry-after", "3600")])
+    } run: { registry, client in
       await #expect(throws: ApusError.self) { try await client.manifest(Reference(parsing: "\(registry.domain)/x:1")) }
       #expect(registry.requests.count == 1)
     }
@@ -228,7 +240,8 @@ private let manifestText: String = {
       }
       guard ranges else { return Response(200, body: bytes) }
       return Response(
-        206, headers: [("content-range", "bytes \(start)-\(bytes.count - 1)/\(bytes.count)")], body: Array(bytes[start...]),
+        206, headers: [("content-range", "bytes \(start)-\(bytes.count - 1)/\(bytes.count)")],
+        body: Array(bytes[start...]),
         cut: start < 200_000 ? 120_000 : nil)
     } run: { registry, client in
       let got = try await client.blob(blob(bytes), of: Reference(parsing: "\(registry.domain)/x:1"))
@@ -244,7 +257,9 @@ private let manifestText: String = {
       (Array("wrong content".utf8), "does not match its digest"), (bytes + [0], "more bytes"),
       (Array(bytes.dropLast()), "sent only 12 of 13 bytes"),
     ] {
-      try await withRegistry { _ in Response(200, body: answer) } run: { registry, client in
+      try await withRegistry { _ in
+        Response(200, body: answer)
+      } run: { registry, client in
         let error = await #expect(throws: ApusError.self) {
           try await client.blob(blob(bytes), of: Reference(parsing: "\(registry.domain)/x:1"))
         }

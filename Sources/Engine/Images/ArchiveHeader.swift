@@ -3,7 +3,9 @@
 enum ArchiveHeader {
   static let end = [UInt8](repeating: 0, count: 1024)
 
-  static func file(_ name: String, size: Int64) -> [UInt8] { long(name) + block(name, size: size, type: 0x30, mode: "0000644") }
+  static func file(_ name: String, size: Int64) -> [UInt8] {
+    long(name) + block(name, size: size, type: 0x30, mode: "0000644")
+  }
 
   static func directory(_ name: String) -> [UInt8] { block(name, size: 0, type: 0x35, mode: "0000755") }
 

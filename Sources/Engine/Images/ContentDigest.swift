@@ -1,5 +1,6 @@
-import struct Crypto.SHA256
 import ImageSpec
+
+import struct Crypto.SHA256
 
 enum ContentDigest {
   static func sha256(_ bytes: [UInt8]) -> Digest {

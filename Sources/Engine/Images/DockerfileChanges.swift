@@ -29,7 +29,9 @@ public enum DockerfileChanges {
           config.env = (config.env ?? []).filter { !$0.hasPrefix(key + "=") } + ["\(key)=\(value)"]
         }
       case "LABEL":
-        for (key, value) in try pairs(rest, line) { config.labels = (config.labels ?? [:]).merging([key: value]) { $1 } }
+        for (key, value) in try pairs(rest, line) {
+          config.labels = (config.labels ?? [:]).merging([key: value]) { $1 }
+        }
       case "EXPOSE":
         for word in Words.split(rest) { config.exposedPorts = merged(config.exposedPorts, try ports(word, line)) }
       case "VOLUME":
@@ -143,7 +145,9 @@ public enum DockerfileChanges {
     }
     let word = rest.prefix { !$0.isWhitespace }
     let command = String(rest[word.endIndex...]).trimmed
-    guard word.uppercased() == "CMD", !command.isEmpty else { throw invalid(line, "expected CMD and a command, or NONE") }
+    guard word.uppercased() == "CMD", !command.isEmpty else {
+      throw invalid(line, "expected CMD and a command, or NONE")
+    }
     if command.hasPrefix("["), let words = try? JSONDecoder().decode([String].self, from: Data(command.utf8)) {
       check.test = ["CMD"] + words
     } else {

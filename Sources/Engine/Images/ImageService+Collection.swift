@@ -1,7 +1,7 @@
 import Errors
 import FoundationEssentials
-import Glibc
 import GRDB
+import Glibc
 import ImageSpec
 import Layers
 

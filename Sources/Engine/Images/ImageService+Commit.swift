@@ -63,9 +63,10 @@ extension ImageService {
         emptyLayer: commit.layer == nil ? true : nil))
 
     var blobs = commit.base?.manifest.layers ?? []
-    var layers = commit.base.map { base in
-      zip(base.layers, base.layerSizes).map { FetchedLayer(diffID: $0, tarSize: $1) }
-    } ?? []
+    var layers =
+      commit.base.map { base in
+        zip(base.layers, base.layerSizes).map { FetchedLayer(diffID: $0, tarSize: $1) }
+      } ?? []
     if let layer = commit.layer {
       guard let blob = layer.blob else {
         throw ApusError(.internal, "a layer to be committed was stored without its blob")

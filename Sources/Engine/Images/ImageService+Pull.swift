@@ -49,7 +49,8 @@ extension ImageService {
     _ reference: Reference, platform: Platform?, from client: RegistryClient,
     report: @escaping @Sendable (TransferProgress) -> Void
   ) async throws {
-    report(TransferProgress(id: reference.tag ?? reference.digest?.description, status: "Pulling from \(reference.path)"))
+    report(
+      TransferProgress(id: reference.tag ?? reference.digest?.description, status: "Pulling from \(reference.path)"))
     let fetched = try await client.image(reference, platform: platform ?? .host)
     let manifest = fetched.manifest
     try Self.checkLayers(of: manifest, name: reference.familiar)
@@ -106,10 +107,13 @@ extension ImageService {
     guard MediaType.isConfiguration(descriptor.mediaType) else {
       throw ApusError(
         .unsupported,
-        "\(reference.familiar) is no container image: its configuration is of type '\(descriptor.mediaType.prefix(100))'")
+        "\(reference.familiar) is no container image: its configuration is of type '\(descriptor.mediaType.prefix(100))'"
+      )
     }
     let content = content
-    let kept = try await blocking.run { content.contains(descriptor.digest) ? try content.read(descriptor.digest) : nil }
+    let kept = try await blocking.run {
+      content.contains(descriptor.digest) ? try content.read(descriptor.digest) : nil
+    }
     if let kept { return kept }
     return try await client.blob(descriptor, of: reference)
   }

@@ -106,9 +106,11 @@ public final class ImageService: Sendable {
   static func find(_ text: String, _ database: Database) throws -> Digest? {
     if let id = Digest(text) { return try ImageTable.image(id, database)?.id }
     let digits = text.hasPrefix("sha256:") ? String(text.dropFirst(7)) : text
-    let mayBeID = (1...64).contains(digits.utf8.count) && digits.utf8.allSatisfy {
-      (0x30...0x39).contains($0) || (0x61...0x66).contains($0)
-    }
+    let mayBeID =
+      (1...64).contains(digits.utf8.count)
+      && digits.utf8.allSatisfy {
+        (0x30...0x39).contains($0) || (0x61...0x66).contains($0)
+      }
     do {
       let reference = try Reference(parsing: text)
       if let id = try ImageTable.imageID(named: storedName(reference), database) { return id }

@@ -1,7 +1,7 @@
 import Errors
 import FoundationEssentials
-import Glibc
 import GRDB
+import Glibc
 import ImageSpec
 import Layers
 import Linux
@@ -38,7 +38,8 @@ extension ImageService {
       for blob in image.blobs { items[.blob(blob.digest)] = blob.size }
       for layer in image.layers { items[.layer(layer.diffID)] = layer.tarSize }
       return try write { database in
-        let known = try image.names.allSatisfy { try ImageTable.imageID(named: $0, database) == image.id }
+        let known =
+          try image.names.allSatisfy { try ImageTable.imageID(named: $0, database) == image.id }
           && ImageTable.image(image.id, database) != nil
         if !known {
           let row = ImageRow(id: image.id, manifest: image.manifestDigest, added: Date())

@@ -18,7 +18,9 @@ private func skopeo(_ arguments: [String]) throws {
     [("etc/name", "top"), ("etc/new", "x")],
   ]
 
-  private func withRegistry(password: Bool = false, _ body: (LocalRegistry, ImageStore) async throws -> Void) async throws {
+  private func withRegistry(password: Bool = false, _ body: (LocalRegistry, ImageStore) async throws -> Void)
+    async throws
+  {
     let registry = try await LocalRegistry(password: password)
     defer { registry.stop() }
     try await withImageStore { store in
@@ -53,7 +55,9 @@ private func skopeo(_ arguments: [String]) throws {
 
       // By digest, and by every other way to name it.
       try await drain(store.service.pull("\(registry.domain)/team/app@\(image.manifestDigest)"))
-      for text in [image.id.description, image.id.hex, String(image.id.hex.prefix(7)), "sha256:" + image.id.hex.prefix(5)] {
+      for text in [
+        image.id.description, image.id.hex, String(image.id.hex.prefix(7)), "sha256:" + image.id.hex.prefix(5),
+      ] {
         #expect(try await store.service.resolve(text).id == image.id)
       }
       let history = try await store.service.history(name)
@@ -66,7 +70,10 @@ private func skopeo(_ arguments: [String]) throws {
   @Test func leavesNothingAfterFailures() async throws {
     try await withRegistry { registry, store in
       for (name, platform, code, words) in [
-        ("\(registry.domain)/team/app:2", nil, ErrorCode.notFound, "manifest for \(registry.domain)/team/app:2 not found"),
+        (
+          "\(registry.domain)/team/app:2", nil, ErrorCode.notFound,
+          "manifest for \(registry.domain)/team/app:2 not found"
+        ),
         ("\(registry.domain)/team/app:1", "linux/s390x", .notFound, "does not match the specified platform"),
         ("\(registry.domain)/team/app:1", "linux/", .invalidArgument, "invalid platform"),
         ("127.0.0.1:1/x", nil, .unavailable, "connection refused"), ("UPPER/x", nil, .unavailable, "UPPER"),
@@ -79,7 +86,10 @@ private func skopeo(_ arguments: [String]) throws {
       }
       #expect(try await store.settled([]).isEmpty)
       // A registry whose blob is not what its manifest says.
-      try Command.run(["bash", "-c", "for f in $(find \(registry.root)/data -path '*blobs*' -name data -size +4k); do printf y | dd of=$f bs=1 seek=100 conv=notrunc status=none; done"])
+      try Command.run([
+        "bash", "-c",
+        "for f in $(find \(registry.root)/data -path '*blobs*' -name data -size +4k); do printf y | dd of=$f bs=1 seek=100 conv=notrunc status=none; done",
+      ])
       await #expect(throws: ApusError.self) { try await drain(store.service.pull("\(registry.domain)/team/app:1")) }
       #expect(try await store.settled([]).isEmpty)
     }
@@ -178,9 +188,12 @@ private func skopeo(_ arguments: [String]) throws {
       try skopeo(["copy", "docker-archive:\(path):\(name)", "dir:\(store.root)/dir"])
 
       // Every kind of archive that skopeo writes is the same image here.
-      for (kind, form) in [("docker", "docker-archive:\(store.root)/d.tar:\(name)"), ("oci", "oci-archive:\(store.root)/o.tar:\(name)")] {
+      for (kind, form) in [
+        ("docker", "docker-archive:\(store.root)/d.tar:\(name)"), ("oci", "oci-archive:\(store.root)/o.tar:\(name)"),
+      ] {
         try skopeo(["copy", "--src-tls-verify=false", "docker://\(name)", form])
-        for compression in ["cat", "gzip -1", "zstd -q -c"] where Command.exists(String(compression.prefix { $0 != " " })) {
+        for compression in ["cat", "gzip -1", "zstd -q -c"]
+        where Command.exists(String(compression.prefix { $0 != " " })) {
           let file = "\(store.root)/\(kind.prefix(1)).tar"
           try Command.run(["sh", "-c", "\(compression) < \(file) > \(file).c"])
           try await withImageStore { other in

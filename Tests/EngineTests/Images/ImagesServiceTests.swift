@@ -137,18 +137,21 @@ private struct Broken: Error {}
           + "referenced image \(short)")
       #expect(
         await refusal(short, force: true)
-          == "conflict: unable to delete \(short) (cannot be forced) - image is being used by running container cccccccccccc")
+          == "conflict: unable to delete \(short) (cannot be forced) - image is being used by running container cccccccccccc"
+      )
       use(running: false)
       #expect(
         await refusal(short)
-          == "conflict: unable to delete \(short) (must be forced) - image is being used by stopped container cccccccccccc")
+          == "conflict: unable to delete \(short) (must be forced) - image is being used by stopped container cccccccccccc"
+      )
       try await store.service.tag("a:1", as: "b:1")
       #expect(
         await refusal(short)
           == "conflict: unable to delete \(short) (must be forced) - image is referenced in multiple repositories")
       #expect(try await store.service.resolve("a:1").references == ["a:1", "b:1"], "a refusal changes nothing")
       // By force the image goes, but not the layers that a stopped instance needs.
-      #expect(try await store.service.remove(short, force: true) == [.untagged("a:1"), .untagged("b:1"), .deleted(image.id)])
+      #expect(
+        try await store.service.remove(short, force: true) == [.untagged("a:1"), .untagged("b:1"), .deleted(image.id)])
       #expect(try store.items() == ["layer \(image.layers[0].short)"])
       #expect(try await store.service.collectGarbage() == 0)
       store.uses.withLock { $0 = [] }
@@ -191,7 +194,8 @@ private struct Broken: Error {}
 
   @Test func commits() async throws {
     try await withImageStore { store in
-      let base = try await store.service.importTar(stream(root), reference: "base", changes: ["CMD a", "ENTRYPOINT [\"e\"]"])
+      let base = try await store.service.importTar(
+        stream(root), reference: "base", changes: ["CMD a", "ENTRYPOINT [\"e\"]"])
       let hold = store.service.holdEverything()
       let top = tar([("top", "x")])
       let ingest = try LayerIngest(store: store.layers, keepBlob: true, compressTo: .gzip)
@@ -287,7 +291,8 @@ private struct Broken: Error {}
     let config = try applied(
       "cmd echo hi", "ENV A=new C='x y' D=a\\ b", "ENV E the rest", "EXPOSE 80 53/udp 8000-8002", "LABEL a=b \"c d\"=e",
       "USER 1000:1000", "VOLUME /a /b", "VOLUME [\"/c d\"]", "WORKDIR sub", "WORKDIR ../x", "STOPSIGNAL SIGQUIT",
-      "HEALTHCHECK --interval=1m30s --retries=3 CMD curl -f http://x", "ONBUILD RUN true", "SHELL [\"/bin/bash\",\"-c\"]")
+      "HEALTHCHECK --interval=1m30s --retries=3 CMD curl -f http://x", "ONBUILD RUN true",
+      "SHELL [\"/bin/bash\",\"-c\"]")
     #expect(config.cmd == ["/bin/sh", "-c", "echo hi"])
     #expect(config.env == ["PATH=/bin", "A=new", "C=x y", "D=a b", "E=the rest"])
     #expect(config.exposedPorts == ["53/udp", "80/tcp", "8000/tcp", "8001/tcp", "8002/tcp"])
@@ -310,7 +315,8 @@ private struct Broken: Error {}
   }
 
   @Test(arguments: [
-    "RUN x", "CMD", "ENV novalue", "EXPOSE 0", "EXPOSE 1/foo", "EXPOSE 9-8", "HEALTHCHECK CMD", "HEALTHCHECK --interval=x NONE",
+    "RUN x", "CMD", "ENV novalue", "EXPOSE 0", "EXPOSE 1/foo", "EXPOSE 9-8", "HEALTHCHECK CMD",
+    "HEALTHCHECK --interval=x NONE",
     "SHELL bash", "VOLUME [\"\"]", "ONBUILD ONBUILD RUN x", "LABEL =x", "FROM x",
   ])
   func refuses(change: String) {

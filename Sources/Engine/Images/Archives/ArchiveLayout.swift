@@ -35,7 +35,8 @@ enum ArchiveLayout {
     if let items { return try items.map { try dockerImage($0, spool) } }
     if spool.file("repositories") != nil {
       throw ApusError(
-        .unsupported, "the archive is of Docker's oldest format, without a manifest.json: save it again with a newer docker")
+        .unsupported,
+        "the archive is of Docker's oldest format, without a manifest.json: save it again with a newer docker")
     }
     throw ApusError(.invalidArgument, "the archive holds no image: it has neither a manifest.json nor an index.json")
   }
@@ -60,7 +61,8 @@ enum ArchiveLayout {
     guard files.count == config.rootfs.diffIDs.count else {
       throw ApusError(
         .invalidArgument,
-        "the archive is inconsistent: \(files.count) layers of an image whose configuration says \(config.rootfs.diffIDs.count)")
+        "the archive is inconsistent: \(files.count) layers of an image whose configuration says \(config.rootfs.diffIDs.count)"
+      )
     }
     return ArchivedImage(
       configBytes: bytes, config: config, layerFiles: files, names: try names(of: item))
@@ -119,17 +121,20 @@ enum ArchiveLayout {
     if let full = descriptor.annotations?["io.containerd.image.name"], let reference = try? Reference(parsing: full) {
       return reference.digest == nil ? reference.withDefaultTag : nil
     }
-    guard let name = descriptor.annotations?["org.opencontainers.image.ref.name"], name.contains(":") || name.contains("/"),
+    guard let name = descriptor.annotations?["org.opencontainers.image.ref.name"],
+      name.contains(":") || name.contains("/"),
       let reference = try? Reference(parsing: name), reference.digest == nil
     else { return nil }
     return reference.withDefaultTag
   }
 
-  private static func layoutImage(_ descriptor: Descriptor, _ spool: ArchiveSpool, depth: Int) throws -> ArchivedImage? {
+  private static func layoutImage(_ descriptor: Descriptor, _ spool: ArchiveSpool, depth: Int) throws -> ArchivedImage?
+  {
     guard depth < 4 else { throw ApusError(.invalidArgument, "the archive's indexes are nested too deeply") }
     if MediaType.isIndex(descriptor.mediaType) {
       let index = try Index(json: spool.document(descriptor))
-      guard let next = index.manifest(for: .host) ?? index.manifests.first(where: { $0.platform?.os != "unknown" }) else {
+      guard let next = index.manifest(for: .host) ?? index.manifests.first(where: { $0.platform?.os != "unknown" })
+      else {
         return nil
       }
       return try layoutImage(next, spool, depth: depth + 1)

@@ -99,7 +99,9 @@ final class ArchiveSpool: ArchiveReader.Consumer, @unchecked Sendable {
     case nil: return nil
     case .memory(let bytes): return bytes
     case .blob(let digest, let size):
-      guard size <= limit else { throw ApusError(.invalidArgument, "\(name) in the archive has \(size) bytes, too many") }
+      guard size <= limit else {
+        throw ApusError(.invalidArgument, "\(name) in the archive has \(size) bytes, too many")
+      }
       return try content.read(digest, limit: limit)
     }
   }

@@ -14,7 +14,8 @@ extension ImageService {
   /// - Throws: `invalidArgument` for an invalid name, change or archive; nothing stays behind.
   @discardableResult
   public func importTar(
-    _ bytes: ByteStream, reference: String? = nil, changes: [String] = [], message: String? = nil, platform: String? = nil
+    _ bytes: ByteStream, reference: String? = nil, changes: [String] = [], message: String? = nil,
+    platform: String? = nil
   ) async throws -> Image {
     // Everything that can be wrong with the request is found before the first byte is stored.
     let name = try reference.flatMap { $0.isEmpty ? nil : try Reference(parsing: $0).withDefaultTag }
@@ -75,7 +76,8 @@ extension ImageService {
   ) async throws -> IngestedLayer {
     guard BootstrapMachine.program(program) != nil else {
       throw ApusError(
-        .unsupported, "the archive is compressed by \(program), which is not installed here; install it or decompress first")
+        .unsupported,
+        "the archive is compressed by \(program), which is not installed here; install it or decompress first")
     }
     let child = try await threads.run { try ChildProcess([program, "-dc"], takesInput: true) }
     guard let input = child.input else { throw ApusError(.internal, "\(program) got no input") }
@@ -109,7 +111,9 @@ extension ImageService {
         if layer != nil { try await feeding } else { try? await feeding }
         try Task.checkCancellation()
         let said = (try? await complaint) ?? ""
-        guard let layer else { throw ApusError(.invalidArgument, "the archive cannot be decompressed: \(said.prefix(200))") }
+        guard let layer else {
+          throw ApusError(.invalidArgument, "the archive cannot be decompressed: \(said.prefix(200))")
+        }
         return layer
       } catch {
         child.output.close()

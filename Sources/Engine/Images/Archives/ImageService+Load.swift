@@ -36,7 +36,8 @@ extension ImageService {
             event("load", image.id.description, name: name.familiar)
           }
           guard names.isEmpty else { continue }
-          report(TransferProgress(status: "Loaded image ID: \(image.id)", loaded: image.id.description, image: image.id))
+          report(
+            TransferProgress(status: "Loaded image ID: \(image.id)", loaded: image.id.description, image: image.id))
           event("load", image.id.description, name: image.id.description)
         }
       } catch {
@@ -72,14 +73,16 @@ extension ImageService {
         try await blocking.run { try spool.blob(descriptor) }
         made.insert([.blob(descriptor.digest), .layer(diffID)])
         let layer = try await storedLayer(descriptor, diffID: diffID)
-        report(TransferProgress(id: diffID.short, status: "Loading layer", current: descriptor.size, total: descriptor.size))
+        report(
+          TransferProgress(id: diffID.short, status: "Loading layer", current: descriptor.size, total: descriptor.size))
         guard let layer else { throw ApusError(.internal, "a layer of \(title) is gone while it is loaded") }
         return layer
       }
       made.insert([.blob(manifest.digest), .blob(id)])
       return NewImage(
         id: manifest.document.config.digest, config: image.configBytes, manifest: manifest.bytes,
-        manifestDigest: manifest.digest, blobs: manifest.document.layers, layers: layers, names: names, isOriginal: true)
+        manifestDigest: manifest.digest, blobs: manifest.document.layers, layers: layers, names: names, isOriginal: true
+      )
     }
 
     if let known = try await knownImage(id, names: names) { return known }
@@ -100,7 +103,8 @@ extension ImageService {
   private func knownImage(_ id: Digest, names: [String]) async throws -> NewImage? {
     try await blocking.run { [self] in
       guard let image = try read({ try load(id, $0) }) else { return nil }
-      let complete = image.manifest.layers.allSatisfy { content.size(of: $0.digest) == $0.size }
+      let complete =
+        image.manifest.layers.allSatisfy { content.size(of: $0.digest) == $0.size }
         && image.layers.allSatisfy { layers.contains($0) }
       guard complete else { return nil }
       return NewImage(

@@ -96,7 +96,8 @@ struct ArchiveIndex {
       let blobs = [item.image.manifestDigest, item.image.id] + item.image.manifest.layers.map(\.digest)
       for digest in blobs where written.insert(digest).inserted {
         guard let size = content.size(of: digest) else {
-          throw ApusError(.internal, "image \(item.image.id.short) cannot be saved: its content \(digest.short) is missing")
+          throw ApusError(
+            .internal, "image \(item.image.id.short) cannot be saved: its content \(digest.short) is missing")
         }
         parts.append(.bytes(ArchiveHeader.file(Self.path(digest), size: size)))
         parts.append(.blob(digest, size: size))
@@ -118,7 +119,8 @@ struct ArchiveIndex {
     return item.names.map { name in
       var descriptor = plain
       descriptor.annotations = [
-        "io.containerd.image.name": name.canonical, "org.opencontainers.image.ref.name": name.tag ?? Reference.defaultTag,
+        "io.containerd.image.name": name.canonical,
+        "org.opencontainers.image.ref.name": name.tag ?? Reference.defaultTag,
       ]
       return descriptor
     }

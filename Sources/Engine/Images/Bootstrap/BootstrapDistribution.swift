@@ -53,9 +53,11 @@ struct BootstrapDistribution: Sendable {
     // 12.5 is bookworm, as 12 is.
     let major = word.split(separator: ".").first.map(String.init) ?? word
     let found = distribution.suites[word] ?? (distribution.name == "debian" ? distribution.suites[major] : nil) ?? word
-    let valid = found.utf8.count <= 40 && found.first?.isLetter == true && found.utf8.allSatisfy {
-      (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d
-    }
+    let valid =
+      found.utf8.count <= 40 && found.first?.isLetter == true
+      && found.utf8.allSatisfy {
+        (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d
+      }
     guard valid else {
       throw ApusError(.invalidArgument, "'\(tag.prefix(60))' is no suite of \(distribution.name): give its code name")
     }
@@ -84,7 +86,8 @@ struct BootstrapDistribution: Sendable {
       guard keyringExists(keyring) else {
         throw ApusError(
           .unavailable,
-          "cannot verify \(name)'s packages: its keyring is missing; install it with: apt-get install \(keyringPackage)")
+          "cannot verify \(name)'s packages: its keyring is missing; install it with: apt-get install \(keyringPackage)"
+        )
       }
       return "[signed-by=\(keyring)] "
     }

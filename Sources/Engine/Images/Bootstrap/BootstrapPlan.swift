@@ -27,7 +27,8 @@ struct BootstrapPlan: Sendable {
     (distribution, self.suite) = try BootstrapDistribution.find(reference, suite: suite)
     var packages = Set(include.flatMap { $0.split { $0 == "," || $0.isWhitespace } }.map(String.init))
     for package in packages {
-      let valid = package.utf8.count <= 128 && package.first.map { $0.isLetter || $0.isNumber } == true
+      let valid =
+        package.utf8.count <= 128 && package.first.map { $0.isLetter || $0.isNumber } == true
         && package.utf8.allSatisfy {
           (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || [0x2b, 0x2d, 0x2e, 0x3a, 0x3d, 0x7e].contains($0)
         }
@@ -162,7 +163,8 @@ struct BootstrapMachine: Sendable {
     if let open = try? Files.open(directory, flags: O_RDONLY | O_DIRECTORY | O_CLOEXEC),
       let entries = try? Files.entries(of: open.raw)
     {
-      files += entries.map { "\(directory)/\($0.name)" }.filter { $0.hasSuffix(".list") || $0.hasSuffix(".sources") }.sorted()
+      files += entries.map { "\(directory)/\($0.name)" }.filter { $0.hasSuffix(".list") || $0.hasSuffix(".sources") }
+        .sorted()
     }
     for file in files {
       guard let bytes = try? Files.read(file, limit: 1 << 20) else { continue }

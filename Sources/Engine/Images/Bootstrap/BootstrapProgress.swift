@@ -44,7 +44,8 @@ struct BootstrapProgress {
   /// Why it failed, as far as it said.
   var failure: String {
     let lines = complaints.isEmpty ? last : complaints
-    return lines.isEmpty ? "it gave no reason" : lines.map { $0.hasPrefix("E: ") ? String($0.dropFirst(3)) : $0 }.joined(separator: "; ")
+    return lines.isEmpty
+      ? "it gave no reason" : lines.map { $0.hasPrefix("E: ") ? String($0.dropFirst(3)) : $0 }.joined(separator: "; ")
   }
 
   private static func name(_ text: Substring) -> String { printable(String(text.prefix { $0 != " " && $0 != ":" })) }

@@ -30,7 +30,8 @@ extension ImageService {
       guard BootstrapMachine.program("mmdebstrap") != nil else {
         throw ApusError(
           .unavailable,
-          "cannot make \(plan.reference.familiar): mmdebstrap is not installed; install it with: apt-get install mmdebstrap")
+          "cannot make \(plan.reference.familiar): mmdebstrap is not installed; install it with: apt-get install mmdebstrap"
+        )
       }
       report(TransferProgress(id: plan.reference.tag, status: "Making \(plan.title) from its packages"))
       let image = try await make(plan, report: report)
