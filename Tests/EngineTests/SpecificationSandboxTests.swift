@@ -121,7 +121,7 @@ typealias RuntimeResources = LinuxResources
     #expect(spec.root?.readonly == true)
     #expect(mount(spec, "/etc/hosts")?.options == ["rbind", "rprivate", "ro"])
     #expect(mount(spec, "/dev/shm")?.options.contains("ro") == false)
-    #expect(mount(spec, "/data")?.options == ["rbind", "rw", "rprivate"])
+    #expect(mount(spec, "/data")?.options == ["rbind", "rprivate"])
   }
 
   @Test func mountsOfTheUserReplaceTheStandardOnes() throws {

@@ -47,13 +47,12 @@ enum TmpfsOptions {
 }
 
 extension MountSpec {
-  /// A bind of a volume or a directory of the host.
+  /// A bind of a volume or a directory of the host. Read-only is all of it, also what is mounted below the source; one that
+  /// is not said to be stays what its source is.
   init(bind mount: ResolvedMount, nonRecursive: Bool) {
-    self.init(
-      destination: mount.target, type: "bind", source: mount.source,
-      options: [
-        nonRecursive ? "bind" : "rbind", mount.readOnly ? "ro" : "rw",
-        mount.propagation.isEmpty ? "rprivate" : mount.propagation,
-      ])
+    var options = [nonRecursive ? "bind" : "rbind"]
+    if mount.readOnly { options += nonRecursive ? ["ro"] : ["ro", "rro"] }
+    options.append(mount.propagation.isEmpty ? "rprivate" : mount.propagation)
+    self.init(destination: mount.target, type: "bind", source: mount.source, options: options)
   }
 }

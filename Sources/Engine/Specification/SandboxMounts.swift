@@ -76,7 +76,7 @@ struct SandboxMounts {
     ]
     if let source = namespaces.sharedMemory {
       mounts.append(
-        MountSpec(destination: "/dev/shm", type: "bind", source: source, options: ["rbind", "rw", "rprivate"]))
+        MountSpec(destination: "/dev/shm", type: "bind", source: source, options: ["rbind", "rprivate"]))
     } else if namespaces.hasSharedMemory {
       let size = configuration.shmSize.flatMap { $0 > 0 ? $0 : nil } ?? SharedMemory.standardSize
       mounts.append(
@@ -94,7 +94,7 @@ struct SandboxMounts {
     return [
       (paths.resolvConf, "/etc/resolv.conf"), (paths.hostname, "/etc/hostname"), (paths.hosts, "/etc/hosts"),
     ].map { source, destination in
-      MountSpec(destination: destination, type: "bind", source: source, options: ["rbind", "rw", "rprivate"])
+      MountSpec(destination: destination, type: "bind", source: source, options: ["rbind", "rprivate"])
     }
   }
 }
