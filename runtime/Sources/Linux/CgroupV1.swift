@@ -26,7 +26,10 @@ public struct CgroupV1: CgroupDriver {
       if has("unified") { try Cgroups.makeDirectories(hierarchy: Self.unified, path) }
       try apply(resources, to: path)
     } catch {
-      try? remove(path)
+      // Not waiting: a process that has been cloned into the group is its maker's to end and to remove it after.
+      for hierarchy in Self.hierarchies + ["unified"] {
+        try? Cgroups.removeTree(directory(hierarchy, path), patience: 0)
+      }
       throw error
     }
   }

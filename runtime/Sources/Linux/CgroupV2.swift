@@ -22,7 +22,8 @@ public struct CgroupV2: CgroupDriver {
       try apply(resources, to: path)
       if !resources.devices.isEmpty { try attachDevices(resources.devices, to: path) }
     } catch {
-      try? remove(path)
+      // Not waiting: a process that has been cloned into the group is its maker's to end and to remove it after.
+      try? Cgroups.removeTree(directory(path), patience: 0)
       throw error
     }
   }

@@ -152,16 +152,19 @@ public enum Cgroups {
     return entries.filter { $0.type == UInt8(DT_DIR) }.map(\.name)
   }
 
-  /// rmdir of a group and all below it. Ending processes keep a group busy for a moment: waits up to two seconds.
-  static func removeTree(_ directory: String, depth: Int = 0) throws(ApusError) {
+  /// rmdir of a group and all below it. Ending processes keep a group busy for a moment: waits up to `patience`
+  /// microseconds.
+  static func removeTree(_ directory: String, patience: UInt32 = 2_000_000, depth: Int = 0) throws(ApusError) {
     var pause: UInt32 = 200
     var waited: UInt32 = 0
     while true {
       if rmdir(directory) == 0 || errno == ENOENT { return }
       let why = errno
-      for child in children(of: directory, depth: depth) { try removeTree("\(directory)/\(child)", depth: depth + 1) }
+      for child in children(of: directory, depth: depth) {
+        try removeTree("\(directory)/\(child)", patience: patience, depth: depth + 1)
+      }
       if rmdir(directory) == 0 || errno == ENOENT { return }
-      guard why == EBUSY, waited < 2_000_000 else {
+      guard why == EBUSY, waited < patience else {
         throw ApusError(errno: why, "cannot remove the control group \(directory)")
       }
       usleep(pause)
