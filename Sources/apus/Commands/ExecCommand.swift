@@ -71,8 +71,12 @@ struct ExecCommand: HandsOnArguments {
     defer { raw?.restore() }
     if raw != nil { session.keys = try DetachKeys(detachKeys ?? DetachKeys.standard) }
     if process.tty {
-      session.signals = try SignalPipe([SIGWINCH])
-      session.onSignal = { _ in Self.resize(id, client) }
+      session.signals = try SignalPipe([SIGWINCH] + SignalPipe.endings)
+      session.onSignal = { number in
+        if number == SIGWINCH { return Self.resize(id, client) }
+        raw?.restore()
+        exit(128 + number)
+      }
       Self.resize(id, client)
     }
     let ending = try session.run()

@@ -27,7 +27,8 @@ struct Foreground {
 
     // Signals that arrive before the program runs must not be lost to it.
     let signals = try SignalPipe(
-      (proxiesSignals ? SignalPipe.proxied.map(\.number) : []) + (terminal ? [SIGWINCH] : []))
+      (proxiesSignals ? SignalPipe.proxied.map(\.number) : terminal ? SignalPipe.endings : [])
+        + (terminal ? [SIGWINCH] : []))
     try start?()
 
     var session = StreamSession(
@@ -36,7 +37,12 @@ struct Foreground {
     defer { raw?.restore() }
     if raw != nil { session.keys = try DetachKeys(detachKeys ?? DetachKeys.standard) }
     session.signals = signals
-    session.onSignal = { forward($0) }
+    session.onSignal = { number in
+      if number == SIGWINCH { return resize() }
+      if proxiesSignals { return forward(number) }
+      raw?.restore()
+      exit(128 + number)
+    }
     // The size may have changed since it was sent with the container's configuration, and older daemons ignore it there.
     if terminal { resize() }
     let ending = try session.run()
@@ -57,7 +63,6 @@ struct Foreground {
   }
 
   private func forward(_ number: Int32) {
-    if number == SIGWINCH { return resize() }
     guard let name = SignalPipe.proxied.first(where: { $0.number == number })?.name else { return }
     // The container may have ended in the meantime; then there is nobody to tell.
     _ = try? client.request("POST", Target.container(id, "kill", [("signal", name)]))

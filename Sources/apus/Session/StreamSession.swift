@@ -45,7 +45,7 @@ struct StreamSession {
     answerComplete = waiting == nil
   }
 
-  /// - Parameter mayDetach: keys are looked for in a terminal's input only.
+  /// Moves bytes until the end. Detach keys are looked for where ``keys`` is set: in a terminal's input.
   mutating func run() throws -> Ending {
     try show(stream.takeBuffered())
     if let waiting, waiting.body.isDone { answerComplete = true }

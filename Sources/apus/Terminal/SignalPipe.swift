@@ -12,6 +12,9 @@ struct SignalPipe {
     (SIGALRM, "ALRM"),
   ]
 
+  /// Signals that end this program. One that has made the terminal raw has to restore it first.
+  static let endings = [SIGHUP, SIGINT, SIGQUIT, SIGTERM]
+
   /// Catches `signals` from now on.
   init(_ signals: [Int32]) throws(ApusError) {
     var ends: [Int32] = [0, 0]
