@@ -75,7 +75,7 @@ struct ExecCommand: HandsOnArguments {
       session.onSignal = { number in
         if number == SIGWINCH { return Self.resize(id, client) }
         raw?.restore()
-        exit(128 + number)
+        Glibc.exit(128 + number)
       }
       Self.resize(id, client)
     }
