@@ -87,7 +87,8 @@ let package = Package(
     .testTarget(
       name: "LayersTests", dependencies: ["Layers", "ImageSpec", runtime("Errors"), runtime("Linux")],
       swiftSettings: settings),
-    .testTarget(name: "RegistryTests", dependencies: ["Registry", "ImageSpec", runtime("Errors")], swiftSettings: settings),
+    .testTarget(
+      name: "RegistryTests", dependencies: ["Registry", "ImageSpec", runtime("Errors")], swiftSettings: settings),
     .testTarget(
       name: "EngineTests", dependencies: ["Engine", "Layers", "ImageSpec", runtime("Errors"), runtime("RuntimeSpec")],
       swiftSettings: settings),

@@ -41,7 +41,8 @@ let package = Package(
       name: "ContainerProbe", dependencies: ["Container", "Linux", "RuntimeSpec", "Errors", "CLinux"],
       path: "Tests/ContainerProbe", swiftSettings: settings),
     .testTarget(
-      name: "ContainerTests", dependencies: ["Container", "ContainerProbe", "CSeccomp", "Linux", "RuntimeSpec", "Errors"],
+      name: "ContainerTests",
+      dependencies: ["Container", "ContainerProbe", "CSeccomp", "Linux", "RuntimeSpec", "Errors"],
       swiftSettings: settings),
     .testTarget(
       name: "apus-runtimeTests", dependencies: ["apus-runtime", "Linux", "SandboxProtocol"], swiftSettings: settings),
