@@ -68,10 +68,15 @@ extension DockerAPI {
     }
     let form = LogForm(
       multiplexed: await !instance.record.configuration.process.terminal, timestamps: query.flag("timestamps"))
-    let entries = try await instance.logs(options)
+    let batches = try await instance.logBatches(options)
     let type = form.multiplexed && request.version >= .multiplexedStreams ? "multiplexed" : "raw"
     return .stream("application/vnd.docker.\(type)-stream", to: try await request.connection()) { writer in
-      for try await entry in entries { try await writer.write(form.bytes(entry)) }
+      // A write per batch: one per line costs ten times as much as reading them.
+      for try await batch in batches {
+        var bytes = ByteBuffer()
+        for entry in batch { bytes.writeImmutableBuffer(form.bytes(entry)) }
+        try await writer.write(bytes)
+      }
     }
   }
 }

@@ -83,6 +83,8 @@ extension DockerAPI {
     let instance = try await instance(request)
     var inspect = ContainerInspect(
       await instance.record, paths: instance.paths, storage: StorageDriver.name)
+    let execs = instance.execIDs
+    inspect.execIDs = execs.isEmpty ? nil : execs
     if request.query.flag("size") {
       let sizes = try await instance.sizes()
       inspect.sizeRw = Int(sizes.writable)

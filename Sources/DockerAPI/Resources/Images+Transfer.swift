@@ -126,6 +126,11 @@ extension Registry.RegistryCredentials {
     guard let data = Data(base64Encoded: text),
       let wire = try? JSONDecoder().decode(DockerTypes.RegistryCredentials.self, from: data)
     else { throw ApusError(.invalidArgument, "the header X-Registry-Auth must be base64url JSON") }
+    self.init(wire)
+  }
+
+  /// nil when there is nothing in it.
+  init?(_ wire: DockerTypes.RegistryCredentials) {
     self.init(
       username: wire.username ?? "", password: wire.password ?? "", identityToken: wire.identitytoken ?? "",
       registryToken: wire.registrytoken ?? "")

@@ -5,6 +5,7 @@ import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import NIOCore
+import Registry
 import Synchronization
 
 /// The daemon itself: `/_ping`, `/version`, `/info`, `/auth`, `/system/df`.
@@ -41,7 +42,19 @@ extension DockerAPI {
   }
 
   @Sendable func authenticate(_ request: APIRequest) async throws -> Response {
-    throw ApusError(.unsupported, "credentials are not checked ahead: give them with the pull that needs them")
+    let wire = try await request.body(DockerTypes.RegistryCredentials.self)
+    guard let credentials = Registry.RegistryCredentials(wire) else {
+      throw ApusError(.invalidArgument, "there is neither a user name nor a token in the credentials")
+    }
+    do {
+      try await engine.images.checkCredentials(credentials, server: wire.serveraddress ?? "")
+    } catch let error as ApusError where error.code == .permissionDenied {
+      // Clients ask again for the password at 401, and at nothing else.
+      return ErrorTable.response(.unauthorized, error.message)
+    }
+    var answer = AuthResponse()
+    answer.status = "Login Succeeded"
+    return .json(answer)
   }
 
   @Sendable func diskUsage(_ request: APIRequest) async throws -> Response {

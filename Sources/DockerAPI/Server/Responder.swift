@@ -36,7 +36,10 @@ struct Responder: Sendable {
       context.query = Query(path.query)
       var head = request.head
       head.path = path.path
-      return try await router.respond(to: Request(head: head, body: request.body), context: context)
+      let response = try await router.respond(to: Request(head: head, body: request.body), context: context)
+      // What no route matches is answered by the router itself, with nothing in it.
+      guard response.status == .notFound, response.body.contentLength == 0 else { return response }
+      return ErrorTable.response(.notFound, "page not found")
     } catch {
       if (error as? ApusError)?.code == .internal || !(error is ApusError) {
         logger.error("\(request.method) \(request.uri.path): \(error)")

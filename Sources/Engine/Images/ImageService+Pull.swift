@@ -13,6 +13,28 @@ struct FetchedLayer: Sendable {
 }
 
 extension ImageService {
+  /// Whether a registry takes these credentials: `docker login`'s question.
+  ///
+  /// - Parameter server: a registry's name, or its address as old clients keep it (`https://index.docker.io/v1/`).
+  /// - Throws: `permissionDenied` when it does not, `unavailable` when it cannot be asked.
+  public func checkCredentials(_ credentials: RegistryCredentials, server: String) async throws {
+    var domain = server[...]
+    for scheme in ["https://", "http://"] where domain.hasPrefix(scheme) { domain = domain.dropFirst(scheme.count) }
+    domain = domain.prefix { $0 != "/" }
+    if domain.isEmpty || domain == "index.docker.io" { domain = "docker.io" }
+    let client = RegistryClient(
+      domain: String(domain), credentials: credentials, logger: logger)
+    do {
+      try await client.checkCredentials()
+    } catch {
+      await client.shutdown()
+      throw error
+    }
+    await client.shutdown()
+  }
+}
+
+extension ImageService {
   /// Layers downloaded at once for one pull.
   static let parallelLayers = 3
   /// Layers of one image: overlayfs and the option string of its mount allow no more.

@@ -48,6 +48,9 @@ public actor Instance {
 
   func save() { services.store.note(current.state, of: id) }
 
+  /// The execs of this life of the instance, running or not, in no order.
+  public nonisolated var execIDs: [String] { services.index.execs(of: id).map(\.id) }
+
   /// Tells the world, with the attributes that Docker's container events have.
   func publish(_ action: String, _ more: [String: String] = [:]) {
     var attributes = current.resolved.labels

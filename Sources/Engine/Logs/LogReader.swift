@@ -72,8 +72,9 @@ final class LogReader: @unchecked Sendable {
   ///   - options: `follow` only decides where ``read()`` stops for now.
   init(path: String, options: LogOptions) throws(ApusError) {
     self.path = path
-    since = options.since
-    until = options.until
+    // A Date holds a double: one point in time, read from two notations, differs in the seventh decimal.
+    since = options.since?.addingTimeInterval(-0.000_000_5)
+    until = options.until?.addingTimeInterval(0.000_000_5)
     streams = Set((options.stdout ? [.stdout] : []) + (options.stderr ? [.stderr] : []))
     try open(tail: options.tail.flatMap { $0 < 0 ? nil : $0 })
     if !options.follow { end = files.last.map { ($0.identity, $0.size) } }

@@ -17,7 +17,8 @@ struct InitProcess {
     var all = sigset_t()
     sigfillset(&all)
     sigprocmask(SIG_BLOCK, &all, nil)
-    let child = clinux_clone3(0, nil, SIGCHLD, -1)
+    // Not clone3: the container's seccomp filter is loaded already, and the default one refuses it.
+    let child = fork()
     if child < 0 { return ApusError(errno: errno, "cannot start the program of the container") }
     if child == 0 {
       // A group of its own, in the foreground: Ctrl-C of the terminal reaches the program once, not twice.
@@ -26,6 +27,7 @@ struct InitProcess {
       clinux_reset_signals()
       return program.execute()
     }
+    _ = "apus-init".withCString { clinux_prctl(PrctlOption.name, UInt(bitPattern: $0), 0, 0, 0) }
     // The end of the channel tells the caller that the program runs: only the child's copy may delay it.
     closeDescriptors(from: 3)
     while true {

@@ -111,6 +111,8 @@ struct UserDatabase: Sendable {
       let group = try groupNumber(text)
       if !resolved.supplementary.contains(group) { resolved.supplementary.append(group) }
     }
+    // The primary group too, so that a program which changes its group keeps being judged by it (CVE-2022-36109).
+    if !resolved.supplementary.contains(resolved.group) { resolved.supplementary.insert(resolved.group, at: 0) }
     return resolved
   }
 

@@ -76,7 +76,8 @@ public enum Files {
         throw ApusError(.resourceExhausted, "\(name) is larger than the \(limit) bytes it may have")
       }
       if got == 0 { return bytes }
-      room = min(limit + 1 - bytes.count, 1 << 16)
+      // A short read was most likely the whole file, and the next finds its end: no room worth clearing is needed.
+      room = min(limit + 1 - bytes.count, got < room ? 512 : 1 << 16)
     }
   }
 

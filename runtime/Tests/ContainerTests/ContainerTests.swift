@@ -33,10 +33,10 @@ private func refusal(_ body: () throws -> Void) -> String? {
   @Test func names() throws {
     #expect(
       try database.resolve("bob", additionalGroups: [])
-        == ResolvedUser(user: 1000, group: 1000, supplementary: [29, 44], home: "/home/bob"))
+        == ResolvedUser(user: 1000, group: 1000, supplementary: [1000, 29, 44], home: "/home/bob"))
     #expect(
       try database.resolve("", additionalGroups: ["video"])
-        == ResolvedUser(user: 0, group: 0, supplementary: [29, 44], home: "/root"))
+        == ResolvedUser(user: 0, group: 0, supplementary: [0, 29, 44], home: "/root"))
     #expect(try database.resolve("short", additionalGroups: []).home == "/")
     // A user called like a number is meant by it.
     #expect(try database.resolve("12", additionalGroups: []).user == 77)
@@ -46,8 +46,8 @@ private func refusal(_ body: () throws -> Void) -> String? {
   @Test func numbers() throws {
     #expect(
       try database.resolve("9999:8888", additionalGroups: ["29", "29"])
-        == ResolvedUser(user: 9999, group: 8888, supplementary: [29], home: "/"))
-    #expect(try database.resolve("1000:", additionalGroups: []).supplementary == [29, 44])
+        == ResolvedUser(user: 9999, group: 8888, supplementary: [8888, 29], home: "/"))
+    #expect(try database.resolve("1000:", additionalGroups: []).supplementary == [1000, 29, 44])
   }
 
   @Test(arguments: ["alice", "bob:alice", "-1", "4294967296", "0x10", "bob:-5"]) func refuses(text: String) {

@@ -38,6 +38,8 @@ final class FrameChannel: Sendable {
   let token = Atomic<UInt64>(0)
   private let handler: any FrameHandler
   private let outbound = Mutex(Outbound())
+  /// Our side has ended it: what still lies unread has no reader.
+  private let abandoned = Atomic(false)
   // Only the reactor's thread takes this lock; it is never contended.
   private let inbound = Mutex(Inbound())
 
@@ -126,6 +128,8 @@ final class FrameChannel: Sendable {
 
   /// Ends the connection; the handler hears of it from the reactor.
   func close() {
+    // First, so that the event which the shutdown causes finds it: a paused channel reads nothing, nor its end.
+    abandoned.store(true, ordering: .releasing)
     outbound.withLock { outbound in
       if !outbound.closed { shutdown(descriptor, Int32(SHUT_RDWR)) }
     }
@@ -135,7 +139,8 @@ final class FrameChannel: Sendable {
 
   /// Reads what there is and hands on every complete frame; while reading is stopped, only with `resuming`.
   func readAvailable(_ scratch: UnsafeMutableRawBufferPointer, resuming: Bool) -> ReadResult {
-    inbound.withLock { inbound in
+    if abandoned.load(ordering: .acquiring) { return .closed }
+    return inbound.withLock { inbound in
       if resuming { inbound.paused = false }
       if inbound.paused { return .drained }
       guard deliver(&inbound) else { return .closed }
