@@ -34,6 +34,8 @@ def interleave(peers, rounds, action, label):
     times = {peer.name: [] for peer in peers}
     for number in range(rounds):
         for peer in peers:
+            # Engines tidy up after they have answered; that is not the next one's cost.
+            time.sleep(0.25)
             started = time.perf_counter()
             action(peer)
             # The first rounds fill caches.
@@ -141,8 +143,9 @@ def document(text, rounds):
             continue
     path.write_text(f"""# Performance
 
-Measured by `make bench` ({machine}; {'; '.join(versions)}). Engines take turns in {rounds} rounds, each with the same
-image (a static busybox), network none, and the same client over one persistent connection; "ms" are minimum / median.
+Measured by `make bench` ({machine}; {'; '.join(versions)}). Engines take turns in {rounds} rounds,
+with a pause before each turn in which the one before tidies up; each has the same image (a static busybox), network none,
+and the same client over one persistent connection. "ms" are minimum / median. Ratios are of medians.
 
 {text}
 A whole `run --rm` is the engine's own command line against its own daemon. Memory is proportional set size: the daemon's

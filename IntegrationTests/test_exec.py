@@ -71,11 +71,17 @@ def test_a_paused_container_takes_none(cli, sleeper):
 
 
 def test_it_ends_with_the_container(cli, sleeper):
-    process = cli.popen("exec", sleeper, "sleep", "1000")
-    cli.engine.wait_for(lambda: cli.engine.inspect(sleeper)["ExecIDs"])
+    process = cli.popen("exec", sleeper, "sleep", "2000")
+    cli.engine.wait_for(lambda: "sleep 2000" in cli.out("exec", sleeper, "ps"))
     cli("kill", sleeper)
     process.communicate(timeout=20)
     assert process.returncode == 137
+
+
+def test_running_execs_are_listed(cli, sleeper):
+    process = cli.popen("exec", sleeper, "sleep", "3")
+    cli.engine.wait_for(lambda: cli.engine.inspect(sleeper)["ExecIDs"], timeout=2)
+    process.communicate(timeout=20)
 
 
 def test_many_at_once(cli, sleeper):
