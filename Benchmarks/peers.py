@@ -83,10 +83,25 @@ class Peer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        # Monitors of execs (podman's) linger for minutes.
+        for pid in self.leftovers():
+            os.kill(pid, signal.SIGKILL)
         for line in reversed(pathlib.Path("/proc/self/mounts").read_text().splitlines()):
             if line.split()[1].startswith(f"{self.base}/"):
                 subprocess.run(["umount", "-l", line.split()[1]], check=False)
         shutil.rmtree(self.base, ignore_errors=True)
+
+    def leftovers(self):
+        """Processes that name this engine's directory, which is nobody else's."""
+        found = []
+        for entry in os.listdir("/proc"):
+            if entry.isdigit() and int(entry) != os.getpid():
+                try:
+                    if f"{self.base}/".encode() in pathlib.Path(f"/proc/{entry}/cmdline").read_bytes():
+                        found.append(int(entry))
+                except OSError:
+                    continue
+        return found
 
     def call(self, method, path, body=None, headers=None):
         """A request on the one persistent connection: status and body."""
