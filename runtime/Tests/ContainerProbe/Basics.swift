@@ -53,8 +53,8 @@ func basics(_ box: Box) throws {
   try expectEqual(
     try box.shell("pwd") {
       $0.createWorkingDirectory = true
-      $0.spec.process?.cwd = "/new/work/directory"
-    }, "/new/work/directory\n")
+      $0.spec.process?.cwd = "/new/deep/directory"
+    }, "/new/deep/directory\n")
 }
 
 func users(_ box: Box) throws {

@@ -1,14 +1,12 @@
 import Errors
 import ImageSpec
 
-/// A distribution that mmdebstrap can install: its suites, and where its packages are when the machine does not say.
+/// A distribution that mmdebstrap can install: its suites and keys. Where its packages are, the machine says.
 struct BootstrapDistribution: Sendable {
   var name: String
   /// Tags that mean a suite.
   var suites: [String: String]
   var latest: String
-  var archive: String
-  var security: String
   var components: [String]
   var keyring: String
   /// What to install where the keyring is missing.
@@ -22,8 +20,7 @@ struct BootstrapDistribution: Sendable {
       "10": "buster", "11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky", "stable": "stable",
       "testing": "testing", "unstable": "unstable", "sid": "sid",
     ],
-    latest: "stable", archive: "http://mirror.invalid/debian", security: "http://mirror.invalid/debian-security",
-    components: ["main"], keyring: "/usr/share/keyrings/debian-archive-keyring.gpg",
+    latest: "stable", components: ["main"], keyring: "/usr/share/keyrings/debian-archive-keyring.gpg",
     keyringPackage: "debian-archive-keyring", rolling: ["unstable", "sid", "experimental"])
 
   static let ubuntu = BootstrapDistribution(
@@ -31,8 +28,7 @@ struct BootstrapDistribution: Sendable {
     suites: [
       "20.04": "focal", "22.04": "jammy", "24.04": "noble", "25.04": "plucky", "25.10": "questing", "26.04": "resolute",
     ],
-    latest: "noble", archive: "http://mirror.invalid/ubuntu", security: "http://security.invalid/ubuntu",
-    components: ["main", "restricted", "universe", "multiverse"],
+    latest: "noble", components: ["main", "restricted", "universe", "multiverse"],
     keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg", keyringPackage: "ubuntu-keyring", rolling: [])
 
   /// The distribution and suite that a reference like `debian:12`, `debian:trixie-slim` or `local/ubuntu:noble` means.
@@ -68,7 +64,8 @@ struct BootstrapDistribution: Sendable {
     ubuntu.suites.values.contains(suite) || ubuntu.suites[suite] != nil ? ubuntu : debian
   }
 
-  /// The lines of the image's sources.list: the machine's mirrors where it has some of this distribution.
+  /// The lines of the image's sources.list, with the machine's mirrors of this distribution.
+  /// - Throws: `unavailable` when it has none, or no key to verify them by.
   func sources(suite: String, machine: [AptSource], keyringExists: (String) -> Bool) throws(ApusError) -> [String] {
     func isOurs(_ source: AptSource) -> Bool {
       // Third parties have their own host; mirrors have the distribution's name in their path.
@@ -80,9 +77,9 @@ struct BootstrapDistribution: Sendable {
     }
     let security = machine.first { source in isOurs(source) && source.suites.contains(where: securitySuite) }
 
-    func options(_ source: AptSource?) throws(ApusError) -> String {
-      if source?.isTrusted == true { return "[trusted=yes] " }
-      if let key = source?.signedBy, keyringExists(key) { return "[signed-by=\(key)] " }
+    func options(_ source: AptSource) throws(ApusError) -> String {
+      if source.isTrusted { return "[trusted=yes] " }
+      if let key = source.signedBy, keyringExists(key) { return "[signed-by=\(key)] " }
       guard keyringExists(keyring) else {
         throw ApusError(
           .unavailable,
@@ -92,13 +89,19 @@ struct BootstrapDistribution: Sendable {
       return "[signed-by=\(keyring)] "
     }
     let parts = components.joined(separator: " ")
-    let archiveURI = main?.uri ?? archive
-    var lines = ["deb \(try options(main))\(archiveURI) \(suite) \(parts)"]
+    guard let main else {
+      throw ApusError(
+        .unavailable,
+        "this machine has no mirror of \(name) configured: add one to /etc/apt/sources.list, then try again")
+    }
+    var lines = ["deb \(try options(main))\(main.uri) \(suite) \(parts)"]
     guard !rolling.contains(suite) else { return lines }
-    lines.append("deb \(try options(main))\(archiveURI) \(suite)-updates \(parts)")
+    lines.append("deb \(try options(main))\(main.uri) \(suite)-updates \(parts)")
+    // A machine that takes no security updates from anywhere cannot say where the image should.
+    guard let security else { return lines }
     // Before bullseye the security suite was called otherwise.
     let securityName = name == "debian" && suite == "buster" ? "buster/updates" : "\(suite)-security"
-    lines.append("deb \(try options(security))\(security?.uri ?? self.security) \(securityName) \(parts)")
+    lines.append("deb \(try options(security))\(security.uri) \(securityName) \(parts)")
     return lines
   }
 }
