@@ -149,7 +149,7 @@ and the same client over one persistent connection. "ms" are minimum / median. R
 
 {text}
 A whole `run --rm` is the engine's own command line against its own daemon. Memory is proportional set size: the daemon's
-processes alone, and what each of many sleeping containers adds to it with its shim and its program.
+processes alone after 45 s without a request, and what each of many sleeping containers adds to it with its shim and its program.
 """)
     print(f"wrote {path}")
 
@@ -177,7 +177,8 @@ def main():
                 print(f"{name} is left out: {error}", file=sys.stderr)
         if not peers:
             sys.exit("No engine started.")
-        time.sleep(2)
+        # Idle is when nobody has asked for anything for a while, for every engine alike.
+        time.sleep(45)
         idle = {peer.name: peer.memory() for peer in peers}
         for name, size in idle.items():
             print(f"idle       {name:8} {size / 1e6:.1f} MB PSS")
