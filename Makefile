@@ -47,7 +47,7 @@ test-unit: deps ## Unit tests only; need no root.
 	@Scripts/swift-quiet swift test
 
 test-integration: test-deps build ## Integration tests only (root): real containers, the stock docker CLI.
-	@Scripts/as-root python3 -m pytest IntegrationTests -q $(PYTEST)
+	@Scripts/as-root python3 -m pytest IntegrationTests $(PYTEST)
 
 bench: build ## Compare with the peers in one run (root); results go to docs/performance.md.
 	@Scripts/install-packages bench
