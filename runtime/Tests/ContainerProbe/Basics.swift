@@ -64,15 +64,16 @@ func users(_ box: Box) throws {
       $0.additionalGroups = groups
     }
   }
-  try expectEqual(try identity(""), "0:0:29 /root\n")
+  // The primary group is among them too; the kernel sorts them.
+  try expectEqual(try identity(""), "0:0:0 29 /root\n")
   try expectEqual(try identity(nil), "0:0: /root\n")
-  try expectEqual(try identity("bob"), "1000:1000:29 44 /home/bob\n")
-  try expectEqual(try identity("1000"), "1000:1000:29 44 /home/bob\n")
-  try expectEqual(try identity("bob:video"), "1000:44: /home/bob\n")
-  try expectEqual(try identity("bob:7"), "1000:7: /home/bob\n")
-  try expectEqual(try identity("4321"), "4321:0: /\n")
-  try expectEqual(try identity("12"), "77:78: /\n")
-  try expectEqual(try identity("bob", ["video", "500"]), "1000:1000:29 44 500 /home/bob\n")
+  try expectEqual(try identity("bob"), "1000:1000:29 44 1000 /home/bob\n")
+  try expectEqual(try identity("1000"), "1000:1000:29 44 1000 /home/bob\n")
+  try expectEqual(try identity("bob:video"), "1000:44:44 /home/bob\n")
+  try expectEqual(try identity("bob:7"), "1000:7:7 /home/bob\n")
+  try expectEqual(try identity("4321"), "4321:0:0 /\n")
+  try expectEqual(try identity("12"), "77:78:78 /\n")
+  try expectEqual(try identity("bob", ["video", "500"]), "1000:1000:29 44 500 1000 /home/bob\n")
   try expectEqual(
     try box.failure { $0.user = "nobody" }.message,
     "unable to find user nobody: no matching entries in passwd file")
