@@ -87,10 +87,10 @@ func users(_ box: Box) throws {
   // The database is a link out of the root, a device, a directory: none of it leads anywhere.
   unlink("\(box.directory)/root/etc/passwd")
   symlink("/../../../../../../etc/passwd", "\(box.directory)/root/etc/passwd")
-  try expectEqual(try identity("0"), "0:0: /\n")
+  try expectEqual(try identity("0"), "0:0:0 /\n")
   unlink("\(box.directory)/root/etc/passwd")
   mkfifo("\(box.directory)/root/etc/passwd", 0o600)
-  try expectEqual(try identity("5"), "5:0: /\n")
+  try expectEqual(try identity("5"), "5:0:0 /\n")
 }
 
 func terminal(_ box: Box) throws {
