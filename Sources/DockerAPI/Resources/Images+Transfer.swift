@@ -108,8 +108,9 @@ extension DockerAPI {
 }
 
 /// Pulls a progress stream across tasks.
+///
+/// `@unchecked Sendable`: used by one task at a time; the handler reads the beginning, then the response's body the rest.
 private final class ProgressSource: @unchecked Sendable {
-  // Used by one task at a time: the handler reads the beginning, then the response's body the rest.
   private var iterator: ProgressStream.AsyncIterator
 
   init(_ stream: ProgressStream) { iterator = stream.makeAsyncIterator() }

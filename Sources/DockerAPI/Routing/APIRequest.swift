@@ -80,8 +80,10 @@ extension Request {
 }
 
 /// Pulls a request's body.
+///
+/// `@unchecked Sendable`: used by one consumer at a time; a ByteStream does not ask for the next element before it has
+/// the last.
 private final class BodyIterator: @unchecked Sendable {
-  // Used by one consumer at a time: a ByteStream does not ask for the next element before it has the last.
   private var iterator: RequestBody.AsyncIterator
 
   init(_ body: RequestBody) { iterator = body.makeAsyncIterator() }

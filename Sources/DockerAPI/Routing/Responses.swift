@@ -89,8 +89,10 @@ extension Response {
 }
 
 /// Writes a streamed body, each piece at the client's pace.
+///
+/// `@unchecked Sendable`: used by one task at a time; the one that writes, then, when that has ended, the one that
+/// finishes.
 final class BodyWriter: @unchecked Sendable {
-  // Used by one task at a time: the one that writes, then, when that has ended, the one that finishes.
   private var writer: any ResponseBodyWriter
 
   init(_ writer: any ResponseBodyWriter) { self.writer = writer }
