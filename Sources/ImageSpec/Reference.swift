@@ -128,7 +128,7 @@ public struct Reference: Hashable, Sendable, Codable, CustomStringConvertible {
   }
 
   /// Components of lower-case letters and digits, joined by `.`, `_`, `__` or any number of `-`.
-  static func isPath(_ text: Substring) -> Bool {
+  public static func isPath(_ text: Substring) -> Bool {
     text.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { component in
       var separator: [UInt8] = []
       var any = false
@@ -153,7 +153,7 @@ public struct Reference: Hashable, Sendable, Codable, CustomStringConvertible {
   }
 
   /// A host name or address (IPv6 in brackets), and a port.
-  static func isDomain(_ text: Substring) -> Bool {
+  public static func isDomain(_ text: Substring) -> Bool {
     var host = text
     if text.hasPrefix("[") {
       guard let end = text.firstIndex(of: "]") else { return false }
