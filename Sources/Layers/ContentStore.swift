@@ -5,16 +5,24 @@ import Linux
 
 /// Blobs by digest: `<root>/blobs/<algorithm>/<hex>`. A blob gets its name by rename when it is complete and verified;
 /// what has a name is whole. Safe for several writers of the same blob.
+///
+/// Nothing is flushed to disk until ``synchronize()``; what a power cut may have spoilt until then is known and looked
+/// at again by ``recover()``.
 public struct ContentStore: Sendable {
   public let root: String
+  let marks: UnsyncedMarks
 
   /// - Throws: when the directories cannot be made.
-  public init(root: String) throws(ApusError) {
+  public init(root: String) throws(ApusError) { try self.init(root: root, boot: nil) }
+
+  init(root: String, boot: String?) throws(ApusError) {
     self.root = root
     for algorithm in Digest.Algorithm.allCases {
       try Files.makeDirectories("\(root)/blobs/\(algorithm.rawValue)", mode: 0o700)
     }
     try Files.makeDirectories("\(root)/ingest", mode: 0o700)
+    try Files.makeDirectories("\(root)/partial", mode: 0o700)
+    marks = try UnsyncedMarks(root: root, boot: boot)
   }
 
   public func path(for digest: Digest) -> String { "\(root)/blobs/\(digest.algorithm.rawValue)/\(digest.hex)" }
@@ -50,7 +58,9 @@ public struct ContentStore: Sendable {
 
   /// Removing what is not there is fine.
   public func remove(_ digest: Digest) throws(ApusError) {
-    if unlink(path(for: digest)) < 0, errno != ENOENT { try check(-1 as Int32, "cannot remove content \(digest)") }
+    try marks.unname(digest) { () throws(ApusError) in
+      if unlink(path(for: digest)) < 0, errno != ENOENT { try check(-1 as Int32, "cannot remove content \(digest)") }
+    }
   }
 
   public func all() throws(ApusError) -> [Digest] {
@@ -64,74 +74,84 @@ public struct ContentStore: Sendable {
     return result
   }
 
-  /// Removes what a daemon that died left half-written. Call it before anything writes.
-  public func recover() throws(ApusError) {
+  // MARK: Surviving
+
+  /// Flushes what has got its name since the last time. Blocks for as long as the disk needs: for the background.
+  /// - Throws: when the disk refuses; the next call tries again.
+  public func synchronize() throws(ApusError) { try marks.synchronize(trees: false) { path(for: $0) } }
+
+  /// Removes what a daemon that died left half-written, and whatever a power cut has spoilt: blobs that were not flushed
+  /// before it are hashed. Call it before anything writes. Interrupted downloads stay, see ``partials()``.
+  /// - Returns: the blobs that had to go.
+  @discardableResult
+  public func recover() throws(ApusError) -> [Digest] {
     let directory = try Files.open("\(root)/ingest", flags: O_RDONLY | O_DIRECTORY)
     for entry in try Files.entries(of: directory.raw) { _ = unlinkat(directory.raw, entry.name, 0) }
-  }
-}
-
-/// A blob on its way into the ``ContentStore``: hashed while it is written, named when it is complete.
-///
-/// `@unchecked Sendable`: a stream with one user; that user may be on another thread from call to call, never on two.
-public final class BlobWriter: @unchecked Sendable {
-  private let store: ContentStore
-  private let temporary: String
-  private var file: FileWriter
-  /// nil: somebody else hashes.
-  private var hasher: ContentHasher?
-  private var done = false
-
-  /// - Parameter algorithm: of the digest that names the blob.
-  public convenience init(store: ContentStore, algorithm: Digest.Algorithm = .sha256) throws(ApusError) {
-    try self.init(store: store, hashing: algorithm)
-  }
-
-  init(store: ContentStore, hashing algorithm: Digest.Algorithm?) throws(ApusError) {
-    self.store = store
-    temporary = TemporaryName.next(in: "\(store.root)/ingest")
-    file = FileWriter(
-      try Files.open(temporary, flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600), name: temporary)
-    hasher = algorithm.map { ContentHasher($0) }
-  }
-
-  deinit { abort() }
-
-  /// Bytes so far.
-  public var size: Int64 { file.position }
-
-  public func write(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
-    hasher?.update(bytes)
-    try file.append(bytes)
-  }
-
-  /// Verifies digest and size where they are expected, and names the blob.
-  /// - Throws: `invalidArgument` when it is not what was expected; nothing stays behind.
-  @discardableResult
-  public func commit(expected: Digest? = nil, size: Int64? = nil) throws(ApusError) -> (digest: Digest, size: Int64) {
-    defer { abort() }
-    if let size, size != file.position {
-      throw ApusError(
-        .invalidArgument, "content \(expected?.description ?? "") has \(file.position) bytes, expected \(size)")
+    var lost: [Digest] = []
+    for digest in try marks.review(isWhole: { (digest) throws(ApusError) in try isWhole(digest) }) {
+      // A mark can be older than the blob that it never got.
+      guard contains(digest) else { continue }
+      try remove(digest)
+      lost.append(digest)
     }
-    guard let digest = try hasher?.finish() else { throw ApusError(.internal, "content without a hash") }
-    if let expected, digest != expected {
-      throw ApusError(.invalidArgument, "content has digest \(digest), expected \(expected)")
+    return lost
+  }
+
+  private func isWhole(_ digest: Digest) throws(ApusError) -> Bool {
+    guard contains(digest) else { return false }
+    let file = try open(digest)
+    var hasher = ContentHasher(digest.algorithm)
+    do {
+      try FileBytes.read(file.raw, name: "content \(digest)") { (bytes) throws(ApusError) in hasher.update(bytes) }
+    } catch  where error.errno == EIO {
+      // What the disk cannot give back is lost.
+      return false
     }
-    try commit(as: digest)
-    return (digest, file.position)
+    return try hasher.finish() == digest
   }
 
-  /// Names content whose digest somebody else has verified.
-  func commit(as digest: Digest) throws(ApusError) {
-    try file.flush()
-    try check(rename(temporary, store.path(for: digest)), "cannot store content \(digest)")
-    done = true
+  // MARK: Interrupted downloads
+
+  /// A download that ended before its blob was complete.
+  public struct Partial: Sendable, Equatable {
+    /// Of the whole blob.
+    public var digest: Digest
+    /// Bytes that have arrived.
+    public var size: Int64
+    /// Seconds since 1970: when the last of them did.
+    public var modified: Int64
   }
 
-  /// Forgets it. Also what happens when the writer is dropped.
-  public func abort() {
-    if !done { _ = unlink(temporary) }
-    done = true
+  func partialPath(for digest: Digest) -> String { "\(root)/partial/\(digest.algorithm.rawValue)-\(digest.hex)" }
+
+  /// What interrupted downloads have left; ``BlobWriter/init(store:resuming:)`` takes one up again.
+  public func partials() throws(ApusError) -> [Partial] {
+    var result: [Partial] = []
+    let directory = try Files.open("\(root)/partial", flags: O_RDONLY | O_DIRECTORY)
+    for entry in try Files.entries(of: directory.raw) {
+      let parts = entry.name.split(separator: "-", maxSplits: 1)
+      guard parts.count == 2, let algorithm = Digest.Algorithm(rawValue: String(parts[0])),
+        let digest = Digest(algorithm: algorithm, hex: parts[1]),
+        let status = try? Files.status(at: directory.raw, entry.name)
+      else { continue }
+      result.append(
+        Partial(digest: digest, size: Int64(status.st_size), modified: Int64(status.st_mtim.tv_sec)))
+    }
+    return result
+  }
+
+  /// Removing what is not there is fine; one that is being downloaded stays.
+  public func removePartial(_ digest: Digest) throws(ApusError) {
+    let path = partialPath(for: digest)
+    let file: OwnedDescriptor
+    do {
+      file = try Files.open(path, flags: O_RDWR | O_NOFOLLOW)
+    } catch  where error.errno == ENOENT {
+      return
+    }
+    guard flock(file.raw, LOCK_EX | LOCK_NB) == 0 else { return }
+    if unlink(path) < 0, errno != ENOENT {
+      try check(-1 as Int32, "cannot remove the unfinished content \(digest)")
+    }
   }
 }

@@ -6,9 +6,10 @@ import Synchronization
 
 /// Layers as EROFS files, `<root>/<algorithm>/<hex of the diff ID>`, and their mounts on this host, each once:
 /// `<runDirectory>/l/<first digits>`. Short, because overlayfs gets up to 128 of them in one string on older kernels.
-public final class EROFSLayerStore: Sendable {
+public final class EROFSLayerStore: LayerStore {
   public let content: ContentStore
   public let root: String
+  let marks: UnsyncedMarks
   private let mountDirectory: String
   private let mounts = Mutex<[Digest: Mounted]>([:])
 
@@ -28,22 +29,25 @@ public final class EROFSLayerStore: Sendable {
   }
 
   /// - Throws: when the directories cannot be made.
-  public init(root: String, runDirectory: String, content: ContentStore) throws(ApusError) {
+  public convenience init(root: String, runDirectory: String, content: ContentStore) throws(ApusError) {
+    try self.init(root: root, runDirectory: runDirectory, content: content, boot: nil)
+  }
+
+  init(root: String, runDirectory: String, content: ContentStore, boot: String?) throws(ApusError) {
     self.content = content
     self.root = root
     mountDirectory = "\(runDirectory)/l"
     for algorithm in Digest.Algorithm.allCases {
       try Files.makeDirectories("\(root)/\(algorithm.rawValue)", mode: 0o700)
     }
-    try Files.makeDirectories(ingestDirectory, mode: 0o700)
+    marks = try UnsyncedMarks(root: root, boot: boot)
+    try Files.makeDirectories(root + "/ingest", mode: 0o700)
     try Files.makeDirectories(mountDirectory, mode: 0o700)
   }
 
   var ingestDirectory: String { "\(root)/ingest" }
 
   public func path(for diffID: Digest) -> String { "\(root)/\(diffID.algorithm.rawValue)/\(diffID.hex)" }
-
-  public func contains(_ diffID: Digest) -> Bool { size(of: diffID) != nil }
 
   /// Bytes of the EROFS file; nil when there is no such layer.
   public func size(of diffID: Digest) -> Int64? {
@@ -62,8 +66,6 @@ public final class EROFSLayerStore: Sendable {
     return result
   }
 
-  /// Removing what is not there is fine.
-  /// - Throws: `conflict` while the layer is leased.
   public func remove(_ diffID: Digest) throws(ApusError) {
     try mounts.withLock { (mounts) throws(ApusError) in
       if let mounted = mounts[diffID] {
@@ -73,15 +75,15 @@ public final class EROFSLayerStore: Sendable {
         try unmount(mounted.path)
         mounts[diffID] = nil
       }
-      if unlink(path(for: diffID)) < 0, errno != ENOENT { try check(-1 as Int32, "cannot remove layer \(diffID)") }
+      try marks.unname(diffID) { () throws(ApusError) in
+        if unlink(path(for: diffID)) < 0, errno != ENOENT { try check(-1 as Int32, "cannot remove layer \(diffID)") }
+      }
     }
   }
 
   // MARK: Mounts
 
   /// Mounts what is not mounted yet.
-  /// - Parameter diffIDs: lowest first, as in the image configuration.
-  /// - Throws: `notFound` naming a layer that is not in the store; nothing stays leased.
   public func acquire(_ diffIDs: [Digest]) throws(ApusError) -> LayerLease {
     var held: [Digest] = []
     var paths: [String] = []
@@ -96,7 +98,8 @@ public final class EROFSLayerStore: Sendable {
       release(held)
       throw error
     }
-    return LayerLease(store: self, diffIDs: held, paths: paths.reversed())
+    let leased = held
+    return LayerLease(paths: paths.reversed()) { [self] in release(leased) }
   }
 
   private func lease(_ diffID: Digest, _ mounts: inout [Digest: Mounted]) throws(ApusError) -> Mounted {
@@ -123,7 +126,7 @@ public final class EROFSLayerStore: Sendable {
     "\(mountDirectory)/\(diffID.hex.prefix(length))"
   }
 
-  func release(_ diffIDs: [Digest]) {
+  private func release(_ diffIDs: [Digest]) {
     mounts.withLock { mounts in
       for diffID in diffIDs {
         mounts[diffID]?.leases -= 1
@@ -138,8 +141,7 @@ public final class EROFSLayerStore: Sendable {
     _ = rmdir(path)
   }
 
-  /// Unmounts layers that nobody has leased for `grace`. Call it now and then, and with `.zero` at the very end.
-  public func unmountIdle(grace: Duration = .seconds(10)) {
+  public func unmountIdle(grace: Duration) {
     mounts.withLock { mounts in
       for (diffID, mounted) in mounts where mounted.leases == 0 && mounted.idleSince.duration(to: .now) >= grace {
         // One that cannot be unmounted now is tried again the next time.
@@ -149,12 +151,25 @@ public final class EROFSLayerStore: Sendable {
     }
   }
 
-  /// At daemon start, before anything else: adopts the mounts an earlier daemon left (they are idle until leased
-  /// again), unmounts those of layers that are gone, and removes half-written layers.
-  public func recover() throws(ApusError) {
+  // MARK: Surviving
+
+  public func makeWriter() throws(ApusError) -> LayerWriter { LayerWriter(try EROFSLayerFile(self)) }
+
+  public func synchronize() throws(ApusError) { try marks.synchronize(trees: false) { path(for: $0) } }
+
+  /// Adopts the mounts an earlier daemon left (they are idle until leased again), unmounts those of layers that are
+  /// gone, and removes layers that are half-written or may be.
+  @discardableResult
+  public func recover() throws(ApusError) -> [Digest] {
     let ingest = try Files.open(ingestDirectory, flags: O_RDONLY | O_DIRECTORY)
     for entry in try Files.entries(of: ingest.raw) { _ = unlinkat(ingest.raw, entry.name, 0) }
-    let layers = try all()
+    let lost = try marks.review { _ in false }.filter { contains($0) }
+    for diffID in lost { try remove(diffID) }
+    try adoptMounts(of: all())
+    return lost
+  }
+
+  private func adoptMounts(of layers: [Digest]) throws(ApusError) {
     // The table shows where the mounts are by their real names.
     let directory = realpath(mountDirectory, nil).map { path in
       defer { free(path) }
@@ -173,30 +188,5 @@ public final class EROFSLayerStore: Sendable {
         }
       }
     }
-  }
-}
-
-/// Mounted layers, held until released (or dropped).
-public final class LayerLease: Sendable {
-  /// Mount points, top first: overlayfs's `lowerdir` order. Layers that one above hides as a whole are left out.
-  public let paths: [String]
-  private let store: EROFSLayerStore
-  private let held: Mutex<[Digest]>
-
-  init(store: EROFSLayerStore, diffIDs: [Digest], paths: [String]) {
-    self.store = store
-    self.paths = paths
-    held = Mutex(diffIDs)
-  }
-
-  deinit { release() }
-
-  /// More than once is fine.
-  public func release() {
-    let diffIDs = held.withLock { held in
-      defer { held = [] }
-      return held
-    }
-    store.release(diffIDs)
   }
 }

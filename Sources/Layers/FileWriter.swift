@@ -22,15 +22,17 @@ struct FileWriter: ~Copyable {
   /// Where the buffer's first byte goes.
   private var base: Int64 = 0
 
-  init(_ descriptor: consuming OwnedDescriptor, name: String) {
+  /// - Parameter position: where the first byte goes.
+  init(_ descriptor: consuming OwnedDescriptor, name: String, position: Int64 = 0) {
     self.descriptor = descriptor
     self.name = name
+    base = position
     buffer = .allocate(byteCount: Self.capacity, alignment: 4096)
   }
 
   deinit { buffer.deallocate() }
 
-  /// Bytes appended so far.
+  /// Where the next byte goes.
   var position: Int64 { base + Int64(filled) }
 
   mutating func append(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
@@ -98,6 +100,14 @@ struct FileWriter: ~Copyable {
     filled = 0
   }
 
+  /// Forgets all bytes.
+  mutating func restart() throws(ApusError) {
+    guard position > 0 else { return }
+    try check(ftruncate(descriptor.raw, 0), "cannot empty \(name)")
+    filled = 0
+    base = 0
+  }
+
   /// pwrite(2) of all of it.
   static func write(
     _ bytes: UnsafeRawBufferPointer, to descriptor: Int32, at offset: Int64, name: String
@@ -107,6 +117,32 @@ struct FileWriter: ~Copyable {
     while done < bytes.count {
       let written = retrying { pwrite(descriptor, start + done, bytes.count - done, off_t(offset) + off_t(done)) }
       done += try check(written, "cannot write \(name)")
+    }
+  }
+}
+
+/// Reads a file from its start, a piece at a time, wherever its own position is.
+enum FileBytes {
+  private static let piece = 1 << 20
+
+  /// - Parameter count: that many bytes, which must be there; nil: to the end.
+  static func read(
+    _ descriptor: Int32, count: Int64? = nil, name: String,
+    _ body: (UnsafeRawBufferPointer) throws(ApusError) -> Void
+  ) throws(ApusError) {
+    if count == 0 { return }
+    let buffer = UnsafeMutableRawPointer.allocate(byteCount: piece, alignment: 4096)
+    defer { buffer.deallocate() }
+    var offset: Int64 = 0
+    while offset < count ?? .max {
+      let wanted = Int(min(Int64(piece), (count ?? .max) - offset))
+      let got = try check(retrying { pread(descriptor, buffer, wanted, off_t(offset)) }, "cannot read \(name)")
+      if got == 0 {
+        guard count == nil else { throw ApusError(.internal, "\(name) became shorter while it was read") }
+        return
+      }
+      try body(UnsafeRawBufferPointer(start: buffer, count: got))
+      offset += Int64(got)
     }
   }
 }

@@ -3,12 +3,12 @@ import Glibc
 import ImageSpec
 import Linux
 
-/// Turns one layer, pushed in pieces of any size, into its EROFS file and, on demand, its blob; both digests are
+/// Turns one layer, pushed in pieces of any size, into what its store makes of it and, on demand, its blob; both digests are
 /// verified in the same pass. Compression (gzip, zstd, none) is told by the first bytes.
 ///
 /// `@unchecked Sendable`: a stream with one user; that user may be on another thread from call to call, never on two.
 public final class LayerIngest: @unchecked Sendable {
-  private let store: EROFSLayerStore
+  private let store: any LayerStore
   private let limits: LayerLimits
   private let expected: Descriptor?
   private let expectedDiffID: Digest?
@@ -24,11 +24,13 @@ public final class LayerIngest: @unchecked Sendable {
   /// Of the bytes that come in; nil where nobody needs it, or where it is the diff ID.
   private var blobHasher: ContentHasher?
   private var received: Int64 = 0
+  /// The bytes come from the unfinished blob itself.
+  private var isResuming = false
 
   private var diffHasher: ContentHasher
   private var tarSize: Int64 = 0
   private var reader: TarReader
-  private let image: LayerImageFile?
+  private let layer: LayerWriter?
   private let ignored = IgnoringSink()
   private var failed = false
 
@@ -37,10 +39,14 @@ public final class LayerIngest: @unchecked Sendable {
   ///   - expected: size and digest that the incoming bytes must have.
   ///   - expectedDiffID: digest that the uncompressed archive must have.
   ///   - keepBlob: store the incoming bytes in the content store.
+  ///   - resumable: for downloads: what has arrived outlives a ``suspend()`` and the daemon; see ``resume()``. Needs
+  ///     `expected`, and keeps the blob.
   ///   - compressTo: for archives made here: where the incoming bytes are plain, the blob is written compressed.
+  /// - Throws: `conflict` while another ingest of the same blob is resumable, too.
   public init(
-    store: EROFSLayerStore, mediaType: String? = nil, expected: Descriptor? = nil, expectedDiffID: Digest? = nil,
-    keepBlob: Bool = true, compressTo: BlobCompression? = nil, limits: LayerLimits = LayerLimits()
+    store: any LayerStore, mediaType: String? = nil, expected: Descriptor? = nil, expectedDiffID: Digest? = nil,
+    keepBlob: Bool = true, resumable: Bool = false, compressTo: BlobCompression? = nil,
+    limits: LayerLimits = LayerLimits()
   ) throws(ApusError) {
     let mediaType = mediaType ?? expected.map(\.mediaType).flatMap { $0.isEmpty ? nil : $0 }
     if let mediaType, !MediaType.isLayer(mediaType) || mediaType.hasSuffix("+encrypted") {
@@ -52,18 +58,49 @@ public final class LayerIngest: @unchecked Sendable {
     self.expectedDiffID = expectedDiffID
     self.mediaType = mediaType
     keepsBlob = keepBlob
+    if resumable, let expected { blob = try BlobWriter(store: store.content, resuming: expected, hashing: false) }
     compressor = compressTo == nil ? nil : GzipCompressor()
     diffHasher = ContentHasher(expectedDiffID?.algorithm ?? .sha256)
     reader = TarReader(entryLimit: limits.entries)
     // A layer that is there already needs its digests verified, but not writing again.
-    if let expectedDiffID, store.contains(expectedDiffID) { image = nil } else { image = try LayerImageFile(store) }
+    if let expectedDiffID, store.contains(expectedDiffID) {
+      layer = nil
+    } else {
+      layer = try store.makeWriter()
+    }
   }
 
-  deinit { abort() }
+  deinit { suspend() }
 
+  /// Takes what an earlier attempt at a resumable download has left, as if it arrived now. Call it first.
+  /// - Returns: its bytes: from where the download has to go on.
+  /// - Throws: when it is no beginning of such a layer; it is forgotten, and the next attempt begins at the start.
+  public func resume() throws(ApusError) -> Int64 {
+    guard let blob, blob.resumed > 0, received == 0 else { return 0 }
+    isResuming = true
+    do {
+      try blob.readResumed { (bytes) throws(ApusError) in try write(bytes) }
+    } catch {
+      abort()
+      throw error
+    }
+    isResuming = false
+    return received
+  }
+
+  /// - Throws: when it is no such layer; nothing stays behind.
   public func write(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
     guard !failed else { throw ApusError(.internal, "a layer that failed gets more data") }
-    failed = true
+    do {
+      try accept(bytes)
+    } catch {
+      abort()
+      throw error
+    }
+  }
+
+  private func accept(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
+    if received == 0, !isResuming { try blob?.restart() }
     received += Int64(bytes.count)
     if let expected, received > expected.size {
       throw ApusError(
@@ -75,7 +112,6 @@ public final class LayerIngest: @unchecked Sendable {
       prefix.append(contentsOf: bytes)
       if prefix.count >= Compression.prefixLength { try begin() }
     }
-    failed = false
   }
 
   /// Chooses the path the bytes take, and sends those that have been waiting.
@@ -88,7 +124,7 @@ public final class LayerIngest: @unchecked Sendable {
     // Plain and uncompressed, blob and archive are the same bytes: one hash is enough.
     let sameBytes = compression == .plain && compressor == nil && algorithm == (expectedDiffID?.algorithm ?? .sha256)
     if !sameBytes, expected != nil || keepsBlob { blobHasher = ContentHasher(algorithm) }
-    if keepsBlob { blob = try BlobWriter(store: store.content, hashing: nil) }
+    if keepsBlob, blob == nil { blob = try BlobWriter(store: store.content, hashing: nil) }
     let waiting = prefix
     prefix = []
     try waiting.withBytes { (waiting) throws(ApusError) in try take(waiting) }
@@ -109,7 +145,7 @@ public final class LayerIngest: @unchecked Sendable {
 
   private func takeBlob(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
     blobHasher?.update(bytes)
-    try blob?.write(bytes)
+    if !isResuming { try blob?.write(bytes) }
   }
 
   private func takePlain(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
@@ -119,8 +155,8 @@ public final class LayerIngest: @unchecked Sendable {
         .resourceExhausted, "the layer is larger than the \(limits.totalSize) bytes that are allowed uncompressed")
     }
     diffHasher.update(bytes)
-    if let image {
-      try reader.consume(bytes, into: image.converter)
+    if let layer {
+      try reader.consume(bytes, into: layer)
     } else {
       try reader.consume(bytes, into: ignored)
     }
@@ -150,7 +186,7 @@ public final class LayerIngest: @unchecked Sendable {
     if let expectedDiffID, diffID != expectedDiffID {
       throw ApusError(.invalidArgument, "the layer's archive has digest \(diffID), the image says \(expectedDiffID)")
     }
-    let imageSize = try image?.finish(diffID) ?? store.size(of: diffID) ?? 0
+    let imageSize = try layer?.finish(diffID) ?? store.size(of: diffID) ?? 0
     var descriptor: Descriptor?
     if let blob {
       descriptor = Descriptor(
@@ -162,11 +198,20 @@ public final class LayerIngest: @unchecked Sendable {
       diffID: diffID, blob: descriptor, tarSize: tarSize, imageSize: imageSize, entries: reader.entries)
   }
 
-  /// Forgets everything. Also what happens when the ingest is dropped unfinished.
+  /// Forgets everything.
   public func abort() {
     failed = true
     blob?.abort()
-    image?.abort()
+    layer?.abort()
+  }
+
+  /// Ends a resumable download for now: what has arrived stays for the next attempt, unless it has proved wrong. Anything
+  /// else is forgotten. Also what happens when the ingest is dropped unfinished.
+  public func suspend() {
+    guard !failed else { return abort() }
+    failed = true
+    blob?.suspend()
+    layer?.abort()
   }
 }
 
@@ -176,39 +221,4 @@ private final class IgnoringSink: TarSink {
   func data(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {}
   func hole(_ count: Int64) throws(ApusError) {}
   func end() throws(ApusError) {}
-}
-
-/// An EROFS file on its way into the layer store.
-private final class LayerImageFile {
-  let converter: LayerConverter
-  private let store: EROFSLayerStore
-  private let temporary: String
-  private var done = false
-
-  init(_ store: EROFSLayerStore) throws(ApusError) {
-    self.store = store
-    temporary = TemporaryName.next(in: store.ingestDirectory)
-    converter = try LayerConverter(
-      try Files.open(temporary, flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600), name: "a layer")
-  }
-
-  deinit { abort() }
-
-  func finish(_ diffID: Digest) throws(ApusError) -> Int64 {
-    let uuid = stride(from: 0, to: 32, by: 2).map { offset in
-      let start = diffID.hex.utf8.index(diffID.hex.startIndex, offsetBy: offset)
-      return UInt8(diffID.hex[start...].prefix(2), radix: 16) ?? 0
-    }
-    let size = try converter.finish(uuid: uuid)
-    // Somebody else may have been faster; a layer that may be mounted already is not exchanged.
-    if store.contains(diffID) { return size }
-    try check(rename(temporary, store.path(for: diffID)), "cannot store layer \(diffID)")
-    done = true
-    return size
-  }
-
-  func abort() {
-    if !done { _ = unlink(temporary) }
-    done = true
-  }
 }
