@@ -31,17 +31,21 @@ private func descriptor(_ bytes: [UInt8], type: String = MediaType.layerGzip) th
 private let archive = RandomTree(seed: 3, size: 120).archive
 
 /// What is left in a store after a failure.
-private func leftovers(_ scratch: Scratch) throws -> Int {
-  try ["content/ingest", "content/blobs/sha256", "layers/ingest", "layers/sha256"].reduce(0) { (count, name) in
+private func leftovers(_ scratch: Scratch, _ form: StoreForm = .erofs) throws -> Int {
+  let layers = form == .erofs ? "layers" : "layers/trees"
+  return try ["content/ingest", "content/blobs/sha256", "\(layers)/ingest", "\(layers)/sha256"].reduce(0) {
+    (count, name) in
     let directory = try scratch.open(name)
     return count + (try TreeStep.list(directory.raw)).count
   }
 }
 
 @Suite struct LayerIngestTests {
-  @Test func gzipAndPlainGiveTheSameLayer() throws {
+  @Test(arguments: isRoot ? StoreForm.allCases : [.erofs])
+  func gzipAndPlainGiveTheSameLayer(form: StoreForm) throws {
     let scratch = try Scratch()
-    let store = try scratch.makeStore()
+    let store = try scratch.makeStore(form)
+    let archive = RandomTree(seed: 3, size: 120, attributeLimit: 60).archive
     let compressed = try gzip(archive)
     let diffID = try digest(archive)
     let ingest = try LayerIngest(store: store, expected: try descriptor(compressed), expectedDiffID: diffID)
@@ -107,7 +111,9 @@ private func leftovers(_ scratch: Scratch) throws -> Int {
     #expect(try back.finish().diffID == result.diffID)
   }
 
-  @Test func digestsMustMatch() throws {
+  @Test(arguments: isRoot ? StoreForm.allCases : [.erofs])
+  func digestsMustMatch(form: StoreForm) throws {
+    let archive = RandomTree(seed: 3, size: 60, attributeLimit: 60).archive
     let compressed = try gzip(archive)
     let other = try digest([1, 2, 3])
     var wrongDigest = try descriptor(compressed)
@@ -127,7 +133,7 @@ private func leftovers(_ scratch: Scratch) throws -> Int {
     ]
     for (bytes, expected, diffID, reason) in cases {
       let scratch = try Scratch()
-      let store = try scratch.makeStore()
+      let store = try scratch.makeStore(form)
       #expect {
         let ingest = try LayerIngest(store: store, expected: expected, expectedDiffID: diffID)
         try push(bytes) { try ingest.write($0) }
@@ -137,28 +143,29 @@ private func leftovers(_ scratch: Scratch) throws -> Int {
         if !matches { print(reason, error) }
         return matches
       }
-      #expect(try leftovers(scratch) == 0, "\(reason)")
+      #expect(try leftovers(scratch, form) == 0, "\(reason)")
     }
     let scratch = try Scratch()
     let store = try scratch.makeStore()
     #expect(throws: ApusError.self) { try LayerIngest(store: store, mediaType: "application/vnd.wasm") }
   }
 
-  @Test func droppedHalfWay() throws {
+  @Test(arguments: isRoot ? StoreForm.allCases : [.erofs])
+  func droppedHalfWay(form: StoreForm) throws {
     let scratch = try Scratch()
-    let store = try scratch.makeStore()
+    let store = try scratch.makeStore(form)
     do {
       let ingest = try LayerIngest(store: store)
       try archive.withUnsafeBytes { try ingest.write(UnsafeRawBufferPointer(rebasing: $0[..<20_000])) }
-      #expect(try leftovers(scratch) == 2)
+      #expect(try leftovers(scratch, form) == 2)
     }
-    #expect(try leftovers(scratch) == 0)
+    #expect(try leftovers(scratch, form) == 0)
     // What a daemon that died has left goes at the next start.
-    try Files.writeAtomically([1], to: scratch.path + "/layers/ingest/1.2.tmp")
+    try Files.writeAtomically([1], to: scratch.path + "/layers/\(form == .erofs ? "" : "trees/")ingest/1.2.tmp")
     try Files.writeAtomically([1], to: scratch.path + "/content/ingest/1.2.tmp")
     try store.recover()
     try store.content.recover()
-    #expect(try leftovers(scratch) == 0)
+    #expect(try leftovers(scratch, form) == 0)
   }
 
   @Test func blobs() throws {
@@ -180,8 +187,10 @@ private func leftovers(_ scratch: Scratch) throws -> Int {
 }
 
 @Suite(.serialized) struct LayerStoreTests {
-  private func store(_ scratch: Scratch, _ contents: [String]) throws -> (EROFSLayerStore, [Digest]) {
-    let store = try scratch.makeStore()
+  private func store(
+    _ scratch: Scratch, _ contents: [String], _ form: StoreForm
+  ) throws -> (any LayerStore, [Digest]) {
+    let store = try scratch.makeStore(form)
     var layers: [Digest] = []
     for content in contents {
       var builder = TarBuilder()
@@ -193,17 +202,19 @@ private func leftovers(_ scratch: Scratch) throws -> Int {
     return (store, layers)
   }
 
-  private func mounts(_ scratch: Scratch) throws -> Int {
-    try Mounts.list().count { $0.mountPoint.hasPrefix(scratch.path + "/") }
+  /// Directories need no mount.
+  private func hasMounts(_ count: Int, _ scratch: Scratch, _ form: StoreForm) throws -> Bool {
+    let found = try Mounts.list().count { $0.mountPoint.hasPrefix(scratch.path + "/") }
+    return found == (form == .erofs ? count : 0)
   }
 
-  @Test(.enabled(if: isRoot, "\(needsRoot)"))
-  func mountedOnceAndShared() throws {
+  @Test(.enabled(if: isRoot, "\(needsRoot)"), arguments: StoreForm.allCases)
+  func mountedOnceAndShared(form: StoreForm) throws {
     let scratch = try Scratch()
-    let (store, layers) = try store(scratch, ["one", "two"])
+    let (store, layers) = try store(scratch, ["one", "two"], form)
     let first = try store.acquire(layers)
     let second = try store.acquire([layers[0]])
-    #expect(try mounts(scratch) == 2)
+    #expect(try hasMounts(2, scratch, form))
     // Top first.
     #expect(try Files.read(first.paths[0] + "/name") == Array("two".utf8))
     #expect(try Files.read(first.paths[1] + "/name") == Array("one".utf8))
@@ -212,39 +223,41 @@ private func leftovers(_ scratch: Scratch) throws -> Int {
     first.release()
     first.release()
     store.unmountIdle(grace: .seconds(10))
-    #expect(try mounts(scratch) == 2)
+    #expect(try hasMounts(2, scratch, form))
     store.unmountIdle(grace: .zero)
-    #expect(try mounts(scratch) == 1)
+    #expect(try hasMounts(1, scratch, form))
     second.release()
     // A mounted but idle layer can go.
     try store.remove(layers[0])
-    #expect(try mounts(scratch) == 0)
-    #expect(throws: ApusError.self) { try store.acquire(layers) }
+    #expect(try hasMounts(0, scratch, form))
+    #expect(throws: ApusError.self) { try store.acquire(layers.reversed()) }
     store.unmountIdle(grace: .zero)
-    #expect(try mounts(scratch) == 0)
+    #expect(try hasMounts(0, scratch, form))
+    try store.remove(layers[1])
+    #expect(try store.all().isEmpty)
     let left = try scratch.open("run/l")
     #expect(try TreeStep.list(left.raw).isEmpty)
   }
 
-  @Test(.enabled(if: isRoot, "\(needsRoot)"))
-  func theNextDaemonAdoptsMounts() throws {
+  @Test(.enabled(if: isRoot, "\(needsRoot)"), arguments: StoreForm.allCases)
+  func theNextDaemonAdoptsMounts(form: StoreForm) throws {
     let scratch = try Scratch()
-    let (store, layers) = try store(scratch, ["one", "two"])
+    let (store, layers) = try store(scratch, ["one", "two"], form)
     let lease = try store.acquire(layers)
-    let next = try scratch.makeStore()
+    let next = try scratch.makeStore(form)
     try next.recover()
     let adopted = try next.acquire(layers)
     #expect(adopted.paths == lease.paths)
-    #expect(try mounts(scratch) == 2)
+    #expect(try hasMounts(2, scratch, form))
     adopted.release()
     next.unmountIdle(grace: .zero)
-    #expect(try mounts(scratch) == 0)
+    #expect(try hasMounts(0, scratch, form))
   }
 
-  @Test(.enabled(if: isRoot, "\(needsRoot)"))
-  func overlaysSeeThroughLayers() throws {
+  @Test(.enabled(if: isRoot, "\(needsRoot)"), arguments: StoreForm.allCases)
+  func overlaysSeeThroughLayers(form: StoreForm) throws {
     let scratch = try Scratch()
-    let store = try scratch.makeStore()
+    let store = try scratch.makeStore(form)
     var layers: [Digest] = []
     var builders = [TarBuilder(), TarBuilder()]
     builders[0].file("d/a", "a0")
@@ -267,7 +280,7 @@ private func leftovers(_ scratch: Scratch) throws -> Int {
       lease.release()
       store.unmountIdle(grace: .zero)
     }
-    let overlay = try Mounts.overlay(lower: lease.paths)
+    let overlay = try Mounts.overlay(lower: lease.paths, options: store.overlayOptions)
     func names(_ path: String) throws -> [String] {
       let directory = try Files.open(at: overlay.raw, path: path, flags: O_RDONLY | O_DIRECTORY)
       return try TreeStep.list(directory.raw).map(\.text)

@@ -18,8 +18,11 @@ struct RandomTree {
   private let sparse: Bool
   /// Only what any file system can hold: no whiteouts, small attributes.
   private let ordinary: Bool
+  /// Bytes of one attribute.
+  private let attributeLimit: Int
 
-  init(seed: UInt64, size: Int, sparse: Bool = false, ordinary: Bool = false) {
+  init(seed: UInt64, size: Int, sparse: Bool = false, ordinary: Bool = false, attributeLimit: Int = 3000) {
+    self.attributeLimit = ordinary ? 60 : attributeLimit
     random = Seeded(seed)
     self.sparse = sparse
     self.ordinary = ordinary
@@ -88,7 +91,7 @@ struct RandomTree {
         entry.attributes.append(
           (
             Array("trusted.a\(attribute)".utf8),
-            (0..<number(0...(random.chance(10) && !ordinary ? 3000 : 60))).map { UInt8(truncatingIfNeeded: $0) }
+            (0..<number(0...(random.chance(10) ? attributeLimit : 60))).map { UInt8(truncatingIfNeeded: $0) }
           ))
       }
     }

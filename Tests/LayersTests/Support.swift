@@ -2,6 +2,7 @@ import Errors
 import Glibc
 import ImageSpec
 import Linux
+import Testing
 
 @testable import Layers
 
@@ -43,6 +44,44 @@ final class Scratch {
     try EROFSLayerStore(
       root: "\(path)/layers", runDirectory: "\(path)/run", content: ContentStore(root: "\(path)/content"))
   }
+
+  /// - Parameter boot: the kernel's run, as if it were another.
+  func makeStore(_ form: StoreForm, boot: String? = nil) throws -> any LayerStore {
+    let content = try ContentStore(root: "\(path)/content", boot: boot)
+    switch form {
+    case .erofs:
+      return try EROFSLayerStore(root: "\(path)/layers", runDirectory: "\(path)/run", content: content, boot: boot)
+    case .directories, .userDirectories:
+      return try DirectoryLayerStore(
+        root: "\(path)/layers", runDirectory: "\(path)/run", content: content,
+        marking: form == .directories ? .trusted : .user, boot: boot)
+    }
+  }
+}
+
+/// Every store there is.
+enum StoreForm: CaseIterable {
+  case erofs, directories, userDirectories
+
+  var opaque: String { self == .userDirectories ? "user.overlay.opaque" : "trusted.overlay.opaque" }
+}
+
+/// Makes a layer of an archive and shows it as overlayfs gets to see it. fsck.erofs must accept it.
+func withLayer<Result>(
+  _ archive: [UInt8], in form: StoreForm, _ scratch: Scratch, seed: UInt64 = 1, _ body: (Int32) throws -> Result
+) throws -> Result {
+  let store = try scratch.makeStore(form)
+  let ingest = try LayerIngest(store: store, keepBlob: false)
+  try push(archive, seed: seed) { try ingest.write($0) }
+  let layer = try ingest.finish()
+  if form == .erofs, fsckIsThere { #expect(run("fsck.erofs \(store.path(for: layer.diffID))") == 0) }
+  let lease = try store.acquire([layer.diffID])
+  defer {
+    lease.release()
+    store.unmountIdle(grace: .zero)
+  }
+  let root = try Files.open(lease.paths[0], flags: O_RDONLY | O_DIRECTORY)
+  return try body(root.raw)
 }
 
 /// Runs a program; its output is shown when it fails.

@@ -67,13 +67,11 @@ import Testing
     #expect(try content(scratch, boot: "b3").recover() == [])
   }
 
-  @Test func unflushedLayersAreMadeAgain() throws {
+  @Test(arguments: isRoot ? StoreForm.allCases : [.erofs])
+  func unflushedLayersAreMadeAgain(form: StoreForm) throws {
     let scratch = try Scratch()
-    func store(_ boot: String) throws -> EROFSLayerStore {
-      try EROFSLayerStore(
-        root: scratch.path + "/layers", runDirectory: scratch.path + "/run", content: content(scratch, boot: boot),
-        boot: boot)
-    }
+    let archive = RandomTree(seed: 12, size: 200, attributeLimit: 60).archive
+    func store(_ boot: String) throws -> any LayerStore { try scratch.makeStore(form, boot: boot) }
     let before = try store("b1")
     let ingest = try LayerIngest(store: before)
     try push(archive) { try ingest.write($0) }

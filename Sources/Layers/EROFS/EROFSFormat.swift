@@ -33,6 +33,11 @@ enum EROFSFormat {
     (minor & 0xff) | (major & 0xfff) << 8 | (minor & 0xfff00) << 12
   }
 
+  /// The reverse.
+  static func deviceNumbers(_ device: UInt32) -> (major: UInt32, minor: UInt32) {
+    (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xfff00)
+  }
+
   /// Of directory entries.
   static func fileType(mode: UInt16) -> UInt8 {
     switch UInt32(mode) & UInt32(S_IFMT) {
@@ -68,6 +73,23 @@ enum EROFSFormat {
     bytes += value
     while bytes.count % 4 != 0 { bytes.append(0) }
     return bytes
+  }
+
+  /// The attributes that ``attribute(name:value:)`` encoded, one after the other.
+  static func attributes(_ encoded: ArraySlice<UInt8>) -> [(name: [UInt8], value: [UInt8])] {
+    var result: [(name: [UInt8], value: [UInt8])] = []
+    var rest = encoded
+    while rest.count >= 4 {
+      let start = rest.startIndex
+      let nameEnd = start + 4 + Int(rest[start])
+      let valueEnd = nameEnd + (Int(rest[start + 2]) | Int(rest[start + 3]) << 8)
+      guard valueEnd <= rest.endIndex, let known = attributePrefixes.first(where: { $0.index == rest[start + 1] }) else {
+        break
+      }
+      result.append((known.prefix + rest[(start + 4)..<nameEnd], Array(rest[nameEnd..<valueEnd])))
+      rest = rest.dropFirst((valueEnd - start + 3) & ~3)
+    }
+    return result
   }
 
   /// Tells overlayfs that nothing below shows through a directory.

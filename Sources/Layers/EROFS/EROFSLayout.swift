@@ -55,17 +55,7 @@ struct EROFSLayout {
   /// Lists every reachable directory's entries, sorted by name as lookups need them, and the order of the inodes.
   private mutating func gather() {
     let nodes = tree.nodes
-    // Children of each node, by counting: starts[n] is where those of n begin.
-    var starts = [Int32](repeating: 0, count: nodes.count + 1)
-    for index in nodes.indices.dropFirst() where !nodes[index].isDead { starts[Int(nodes[index].parent) + 1] += 1 }
-    for index in 1..<starts.count { starts[index] += starts[index - 1] }
-    var children = [LayerTree.NodeIndex](repeating: 0, count: Int(starts[nodes.count]))
-    var next = starts
-    for index in nodes.indices.dropFirst() where !nodes[index].isDead {
-      let parent = Int(nodes[index].parent)
-      children[Int(next[parent])] = LayerTree.NodeIndex(index)
-      next[parent] += 1
-    }
+    let children = LayerTree.Children(of: tree)
     var queue: [(node: LayerTree.NodeIndex, parent: LayerTree.InodeIndex)] = [(LayerTree.root, 0)]
     var head = 0
     order.append(0)
@@ -79,7 +69,7 @@ struct EROFSLayout {
         Entry(nameStart: 0, nameLength: 1, dots: 1, inode: inode),
         Entry(nameStart: 0, nameLength: 2, dots: 2, inode: parent),
       ]
-      for child in children[Int(starts[Int(node)])..<Int(starts[Int(node) + 1])] {
+      for child in children[node] {
         let value = nodes[Int(child)]
         entries.append(Entry(nameStart: value.nameStart, nameLength: value.nameLength, dots: 0, inode: value.inode))
         if offsets[Int(value.inode)] < 0 {

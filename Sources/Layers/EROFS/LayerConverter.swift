@@ -2,16 +2,9 @@ import Errors
 import Glibc
 import Linux
 
-/// Builds a layer's EROFS image from the entries of its archive: OCI's rules for layers (image-spec, "Image Layer
-/// Filesystem Changeset") over ``LayerTree`` and ``EROFSWriter``.
+/// Builds a layer's EROFS image from the entries of its archive.
 final class LayerConverter: TarSink {
-  private static let whiteoutPrefix = Array(".wh.".utf8)
-  private static let metadataPrefix = Array(".wh..wh.".utf8)
-  private static let opaqueName = Array(".wh..wh..opq".utf8)
-  private static let overlayPrefix = Array("trusted.overlay.".utf8)
-
-  private var tree: LayerTree
-  private var paths = LayerPath()
+  private var builder = LayerTreeBuilder()
   private let writer: EROFSWriter
   /// The file whose data comes now.
   private var current: LayerTree.InodeIndex?
@@ -19,204 +12,31 @@ final class LayerConverter: TarSink {
   private enum DataMode { case none, inline, plain, sparse }
   private var small: [UInt8] = []
   private var inlineUsed = 0
-  private var pendingLinks: [(node: LayerTree.NodeIndex, target: [UInt8])] = []
 
   /// - Parameter descriptor: an empty file, open for writing.
   init(_ descriptor: consuming OwnedDescriptor, name: String) throws(ApusError) {
-    tree = LayerTree()
     writer = try EROFSWriter(descriptor, name: name)
   }
 
   /// - Returns: bytes of the image.
   func finish(uuid: [UInt8]) throws(ApusError) -> Int64 {
-    try resolvePendingLinks()
-    return try writer.finish(tree, uuid: uuid)
+    try builder.finish()
+    return try writer.finish(builder.tree, uuid: uuid)
   }
-
-  // MARK: Entries
 
   func begin(_ entry: TarEntry) throws(ApusError) {
     current = nil
     mode = .none
-    guard let place = try paths.locate(entry.path, in: &tree) else {
-      if entry.kind == .directory { try describe(Int(tree.nodes[Int(LayerTree.root)].inode), entry) }
-      return
-    }
-    let name = Array(place.name)
-    if name.first == 0x2e, name.starts(with: Self.whiteoutPrefix) { return try whiteout(name, in: place.directory) }
-    let existing = name.withUnsafeBytes { tree.child(of: place.directory, named: $0) }
-    if entry.kind == .hardLink { return try hardLink(entry, name, in: place.directory, replacing: existing) }
-    var hidesLower = false
-    if let existing {
-      let old = tree.inode(of: existing)
-      if entry.kind == .directory, old?.isDirectory == true {
-        return try describe(Int(tree.nodes[Int(existing)].inode), entry)
-      }
-      hidesLower = old?.isWhiteout ?? false
-      tree.remove(existing)
-    }
-    let index = try tree.addInode(try inode(entry))
-    if entry.kind == .directory, hidesLower { tree.inodes[Int(index)].isOpaque = true }
-    try attach(entry.attributes, to: Int(index))
-    try add(name, to: place.directory, index)
-    if entry.kind == .regular { try beginData(index, entry) }
+    if let index = try builder.add(entry) { try beginData(index, entry) }
   }
-
-  @discardableResult
-  private func add(
-    _ name: [UInt8], to directory: LayerTree.NodeIndex, _ inode: LayerTree.InodeIndex
-  ) throws(ApusError) -> LayerTree.NodeIndex {
-    try name.withBytes { (name) throws(ApusError) in try tree.add(name: name, to: directory, inode: inode) }
-  }
-
-  private func inode(_ entry: TarEntry) throws(ApusError) -> LayerTree.Inode {
-    let type: mode_t =
-      switch entry.kind {
-      case .regular, .hardLink: S_IFREG
-      case .symbolicLink: S_IFLNK
-      case .characterDevice: S_IFCHR
-      case .blockDevice: S_IFBLK
-      case .directory: S_IFDIR
-      case .fifo: S_IFIFO
-      }
-    var inode = LayerTree.Inode(mode: UInt16(type) | entry.mode)
-    inode.uid = entry.uid
-    inode.gid = entry.gid
-    inode.modifiedSeconds = entry.modifiedSeconds
-    inode.modifiedNanoseconds = entry.modifiedNanoseconds
-    switch entry.kind {
-    case .symbolicLink:
-      guard (1..<EROFSFormat.blockSize).contains(entry.linkTarget.count), !entry.linkTarget.contains(0) else {
-        throw ApusError(.invalidArgument, "the symbolic link '\(entry.displayPath)' has an empty or too long target")
-      }
-      inode.mode = UInt16(S_IFLNK) | 0o777
-      inode.size = Int64(entry.linkTarget.count)
-      inode.layout = .inline
-      inode.address = try entry.linkTarget.withBytes { (bytes) throws(ApusError) in try tree.addInline(bytes) }
-    case .characterDevice, .blockDevice:
-      guard entry.deviceMajor < 1 << 12, entry.deviceMinor < 1 << 20 else {
-        throw ApusError(.invalidArgument, "the device '\(entry.displayPath)' has a number that Linux does not have")
-      }
-      inode.address = EROFSFormat.device(major: entry.deviceMajor, minor: entry.deviceMinor)
-    default: break
-    }
-    return inode
-  }
-
-  /// A directory that is there already gets what this entry says of it.
-  private func describe(_ index: Int, _ entry: TarEntry) throws(ApusError) {
-    tree.inodes[index].mode = UInt16(S_IFDIR) | entry.mode
-    tree.inodes[index].uid = entry.uid
-    tree.inodes[index].gid = entry.gid
-    tree.inodes[index].modifiedSeconds = entry.modifiedSeconds
-    tree.inodes[index].modifiedNanoseconds = entry.modifiedNanoseconds
-    try attach(entry.attributes, to: index)
-  }
-
-  private func attach(_ attributes: [(name: [UInt8], value: [UInt8])], to index: Int) throws(ApusError) {
-    tree.inodes[index].attributesLength = 0
-    guard !attributes.isEmpty else { return }
-    var encoded: [UInt8] = []
-    for (name, value) in attributes {
-      // An image must not speak to overlayfs in its own voice. Escaped, the attribute shows under its name all the same.
-      let name = name.starts(with: Self.overlayPrefix) ? Self.overlayPrefix + name.dropFirst(8) : name
-      if let attribute = EROFSFormat.attribute(name: name, value: value) { encoded += attribute }
-    }
-    tree.inodes[index].attributesStart = try tree.addAttributes(encoded)
-    tree.inodes[index].attributesLength = UInt32(encoded.count)
-  }
-
-  // MARK: Whiteouts
-
-  private func whiteout(_ name: [UInt8], in directory: LayerTree.NodeIndex) throws(ApusError) {
-    if name == Self.opaqueName {
-      let index = tree.nodes[Int(directory)].inode
-      if index >= 0 { tree.inodes[Int(index)].isOpaque = true }
-      return
-    }
-    // What AUFS kept for itself.
-    if name.starts(with: Self.metadataPrefix) { return }
-    let hidden = Array(name.dropFirst(Self.whiteoutPrefix.count))
-    guard !hidden.isEmpty, hidden != [0x2e], hidden != [0x2e, 0x2e] else {
-      throw ApusError(.invalidArgument, "the archive has the whiteout '\(TarEntry.display(name))', which hides no name")
-    }
-    if let existing = hidden.withUnsafeBytes({ tree.child(of: directory, named: $0) }) {
-      // A whiteout hides lower layers only: this layer's own entry stays, alone.
-      let index = tree.nodes[Int(existing)].inode
-      if index >= 0, tree.inodes[Int(index)].isDirectory { tree.inodes[Int(index)].isOpaque = true }
-      return
-    }
-    let index = try tree.addInode(LayerTree.Inode(mode: UInt16(S_IFCHR)))
-    try add(hidden, to: directory, index)
-  }
-
-  // MARK: Hard links
-
-  private func hardLink(
-    _ entry: TarEntry, _ name: [UInt8], in directory: LayerTree.NodeIndex, replacing existing: LayerTree.NodeIndex?
-  ) throws(ApusError) {
-    let target = try paths.find(entry.linkTarget, in: tree)
-    if let target, target == existing { return }
-    if let existing { tree.remove(existing) }
-    if let target, !tree.nodes[Int(target)].isDead, let inode = tree.inode(of: target) {
-      guard !inode.isDirectory else { throw Self.linksToDirectory(entry.displayPath, entry.linkTarget) }
-      try add(name, to: directory, tree.nodes[Int(target)].inode)
-      return
-    }
-    let node = try add(name, to: directory, LayerTree.pendingInode)
-    pendingLinks.append((node, entry.linkTarget))
-  }
-
-  private static func linksToDirectory(_ path: String, _ target: [UInt8]) -> ApusError {
-    ApusError(.invalidArgument, "the hard link '\(path)' points to '\(TarEntry.display(target))', which is a directory")
-  }
-
-  /// Links that came before their targets; some may wait for others of them.
-  private func resolvePendingLinks() throws(ApusError) {
-    var waiting = pendingLinks.filter { !isUnreachable($0.node) }
-    // A chain of links that wait for each other costs a round per link: nothing sane has more than one.
-    var rounds = 0
-    while !waiting.isEmpty {
-      rounds += 1
-      var left: [(node: LayerTree.NodeIndex, target: [UInt8])] = []
-      for link in waiting {
-        guard let target = try paths.find(link.target, in: tree), let inode = tree.inode(of: target) else {
-          left.append(link)
-          continue
-        }
-        let name = TarEntry.display(Array(tree.name(of: link.node)))
-        guard !inode.isDirectory else { throw Self.linksToDirectory(name, link.target) }
-        tree.setInode(of: link.node, to: tree.nodes[Int(target)].inode)
-      }
-      guard left.count < waiting.count, rounds < 64 else {
-        let name = TarEntry.display(Array(tree.name(of: left[0].node)))
-        throw ApusError(
-          .invalidArgument,
-          "the hard link '\(name)' points to '\(TarEntry.display(left[0].target))', which the archive does not have")
-      }
-      waiting = left
-    }
-  }
-
-  private func isUnreachable(_ node: LayerTree.NodeIndex) -> Bool {
-    var node = node
-    while node != LayerTree.root {
-      if tree.nodes[Int(node)].isDead { return true }
-      node = tree.nodes[Int(node)].parent
-    }
-    return false
-  }
-
-  // MARK: Data
 
   private func beginData(_ index: LayerTree.InodeIndex, _ entry: TarEntry) throws(ApusError) {
     current = index
-    tree.inodes[Int(index)].size = entry.size
     if entry.isSparse {
       mode = .sparse
-      var inode = tree.inodes[Int(index)]
-      try writer.beginSparse(&inode, tree: &tree)
-      tree.inodes[Int(index)] = inode
+      var inode = builder.tree.inodes[Int(index)]
+      try writer.beginSparse(&inode, tree: &builder.tree)
+      builder.tree.inodes[Int(index)] = inode
     } else if entry.size == 0 {
       mode = .none
     } else if entry.size <= EROFSWriter.inlineLimit, inlineUsed < EROFSWriter.inlineBudget {
@@ -225,7 +45,7 @@ final class LayerConverter: TarSink {
       inlineUsed += Int(entry.size)
     } else {
       mode = .plain
-      tree.inodes[Int(index)].address = try writer.beginFile()
+      builder.tree.inodes[Int(index)].address = try writer.beginFile()
     }
   }
 
@@ -233,7 +53,7 @@ final class LayerConverter: TarSink {
     switch mode {
     case .plain: try writer.append(bytes)
     case .inline: small.append(contentsOf: bytes)
-    case .sparse: try writer.appendSparse(bytes, tree: &tree)
+    case .sparse: try writer.appendSparse(bytes, tree: &builder.tree)
     case .none: break
     }
   }
@@ -244,8 +64,10 @@ final class LayerConverter: TarSink {
 
   func end() throws(ApusError) {
     if mode == .inline, let current {
-      tree.inodes[Int(current)].layout = .inline
-      tree.inodes[Int(current)].address = try small.withBytes { (bytes) throws(ApusError) in try tree.addInline(bytes) }
+      builder.tree.inodes[Int(current)].layout = .inline
+      builder.tree.inodes[Int(current)].address = try small.withBytes { (bytes) throws(ApusError) in
+        try builder.tree.addInline(bytes)
+      }
     }
     current = nil
     mode = .none

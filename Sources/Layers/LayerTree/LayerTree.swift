@@ -205,3 +205,29 @@ struct LayerTree {
     return start
   }
 }
+
+extension LayerTree {
+  /// What lies in each directory, by counting: one pass over the nodes instead of a list per directory.
+  struct Children {
+    private var starts: [Int32]
+    private var nodes: [NodeIndex]
+
+    init(of tree: LayerTree) {
+      let all = tree.nodes
+      starts = [Int32](repeating: 0, count: all.count + 1)
+      for index in all.indices.dropFirst() where !all[index].isDead { starts[Int(all[index].parent) + 1] += 1 }
+      for index in 1..<starts.count { starts[index] += starts[index - 1] }
+      nodes = [NodeIndex](repeating: 0, count: Int(starts[all.count]))
+      var next = starts
+      for index in all.indices.dropFirst() where !all[index].isDead {
+        let parent = Int(all[index].parent)
+        nodes[Int(next[parent])] = NodeIndex(index)
+        next[parent] += 1
+      }
+    }
+
+    subscript(_ node: NodeIndex) -> ArraySlice<NodeIndex> {
+      nodes[Int(starts[Int(node)])..<Int(starts[Int(node) + 1])]
+    }
+  }
+}
