@@ -34,6 +34,10 @@ actor Authorizer {
     var authorization: String?
     /// A form to POST; nil: GET.
     var form: String?
+    /// The registry's, for the error sentences.
+    var host: String
+    /// Must the token server's certificate be trusted?
+    var verifies: Bool
     var subject: Subject
   }
 
@@ -53,7 +57,7 @@ actor Authorizer {
 
   /// Answers a 401. nil: there is nothing to answer it with, or the answer was already refused.
   func answer(
-    _ challenges: [Challenge], endpoint: Endpoint, scope: String, refused: String?, subject: Subject
+    _ challenges: [Challenge], endpoint: Endpoint, name: String, scope: String, refused: String?, subject: Subject
   ) async throws -> String? {
     let key = Key(endpoint: endpoint, scope: scope)
     // Another request may have got a token while this one was under way.
@@ -65,8 +69,9 @@ actor Authorizer {
         throw ApusError(
           .permissionDenied, "\(endpoint.host) names a token server without TLS: no credentials are sent there")
       }
-      let request = tokenRequest(realm: realm, challenge: bearer, scope: scope, subject: subject)
-      let task = Task { [fetch] in try Self.token(from: try await fetch(request), host: endpoint.host) }
+      let request = tokenRequest(
+        realm: realm, challenge: bearer, endpoint: endpoint, name: name, scope: scope, subject: subject)
+      let task = Task { [fetch] in try Self.token(from: try await fetch(request), host: name) }
       pending[key] = task
       defer { pending[key] = nil }
       let token = try await task.value
@@ -80,21 +85,35 @@ actor Authorizer {
     return nil
   }
 
-  private func tokenRequest(realm: String, challenge: Challenge, scope: String, subject: Subject) -> TokenRequest {
+  private func tokenRequest(
+    realm: String, challenge: Challenge, endpoint: Endpoint, name: String, scope: String, subject: Subject
+  ) -> TokenRequest {
     let service = challenge.parameters["service"]
-    // The registry knows best which scope it wants, where it says so.
-    let wanted = challenge.parameters["scope"] ?? scope
+    // The registry knows best which scope it wants, where it says so; but of a mount it may know the target alone.
+    let said = challenge.parameters["scope"]?.split(separator: " ") ?? []
+    let more = scope.split(separator: " ").filter { !Self.covers(said, $0) }
+    let wanted = (said + more).joined(separator: " ")
+    // The insecurity of a registry is not that of others.
+    let verifies = endpoint.verifies || URLParts(realm)?.authority != endpoint.host
     if let identity = credentials?.identityToken, !identity.isEmpty {
       let form = [
         ("grant_type", "refresh_token"), ("client_id", "apus"), ("service", service ?? ""), ("scope", wanted),
         ("refresh_token", identity),
       ].map { "\($0)=\(Self.escape($1))" }.joined(separator: "&")
-      return TokenRequest(url: realm, authorization: nil, form: form, subject: subject)
+      return TokenRequest(
+        url: realm, authorization: nil, form: form, host: name, verifies: verifies, subject: subject)
     }
     var query = wanted.split(separator: " ").map { "scope=" + Self.escape(String($0)) }
     if let service { query.insert("service=" + Self.escape(service), at: 0) }
     let url = realm + (query.isEmpty ? "" : (realm.contains("?") ? "&" : "?") + query.joined(separator: "&"))
-    return TokenRequest(url: url, authorization: credentials?.basic, form: nil, subject: subject)
+    return TokenRequest(
+      url: url, authorization: credentials?.basic, form: nil, host: name, verifies: verifies, subject: subject)
+  }
+
+  /// Is the resource of a scope among those of a challenge?
+  private static func covers(_ challenge: [Substring], _ scope: Substring) -> Bool {
+    guard let end = scope.lastIndex(of: ":") else { return false }
+    return challenge.contains { $0.hasPrefix(scope[...end]) }
   }
 
   private static func token(from body: [UInt8], host: String) throws -> Token {

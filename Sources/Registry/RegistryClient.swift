@@ -3,147 +3,135 @@ import Errors
 import ImageSpec
 import Logging
 import NIOCore
+import Synchronization
 
-/// A manifest or an index as it came, with the bytes that its digest names.
-public struct FetchedManifest: Sendable {
-  public enum Content: Sendable {
-    case manifest(Manifest)
-    case index(Index)
-  }
-  public var descriptor: Descriptor
-  public var bytes: [UInt8]
-  public var content: Content
-}
-
-/// What a reference came to on one platform.
-public struct FetchedImage: Sendable {
-  /// What the reference named directly: an index, or the manifest itself. Its digest is what pins the reference.
-  public var named: Descriptor
-  public var manifest: Manifest
-  public var descriptor: Descriptor
-  public var bytes: [UInt8]
-}
-
-/// A client of one registry for one operation (OCI distribution-spec 1.1, "Pull").
+/// A client of one registry, and of its mirrors, for one operation (OCI distribution-spec 1.1).
 ///
 /// Make one, use it, `shutdown()` it: connections and TLS state live only as long, so that an idle daemon holds none.
 public final class RegistryClient: Sendable {
-  private let transport: Transport
-  private let configuration: RegistryConfiguration
-  private let domain: String
+  let configuration: RegistryConfiguration
+  /// As references name it: `docker.io`.
+  let domain: String
+  let logger: Logger
+  private let credentials: RegistryCredentials?
+  private let mirrorCredentials: [String: RegistryCredentials]
+  private let clients: HTTPClients
+  private let transports = Mutex<[TransportKey: Transport]>([:])
+  /// Mirrors that did not answer: they are not asked again.
+  private let silent = Mutex<Set<String>>([])
+  /// Uploads that a refused mount has opened, by repository and digest.
+  let openedUploads = Mutex<[String: URLParts]>([:])
 
+  private struct TransportKey: Hashable {
+    var host: String
+    var insecure: Bool
+  }
+
+  /// - Parameters:
+  ///   - domain: the registry, as references name it.
+  ///   - credentials: for `domain`; nobody else gets them.
+  ///   - mirrorCredentials: for other hosts that the configuration names, by `host[:port]`.
   public init(
-    domain: String, credentials: RegistryCredentials? = nil,
+    domain: String, credentials: RegistryCredentials? = nil, mirrorCredentials: [String: RegistryCredentials] = [:],
     configuration: RegistryConfiguration = .fromEnvironment, logger: Logger
   ) {
     self.domain = domain
     self.configuration = configuration
-    transport = Transport(
-      endpoint: Endpoint(domain: domain, configuration: configuration), configuration: configuration,
-      credentials: credentials, logger: logger)
+    self.logger = logger
+    self.credentials = credentials
+    self.mirrorCredentials = mirrorCredentials
+    clients = HTTPClients(configuration: configuration)
   }
 
-  public func shutdown() async { await transport.shutdown() }
+  public func shutdown() async { await clients.shutdown() }
 
   /// Do the credentials open this registry? (`docker login`'s question.)
   /// - Throws: `permissionDenied` if not.
   public func checkCredentials() async throws {
-    let response = try await transport.send(
-      RegistryRequest(path: "", scope: "", subject: .service(domain)))
-    _ = try? await response.body.collect(upTo: 64 << 10)
+    let insecure = configuration.registries.registries.contains { $0.prefix == domain && $0.insecure }
+    let transport = try transport(Location(host: domain, path: "", insecure: insecure, isMirror: false))
+    let response = try await transport.send(RegistryRequest(path: "", scope: "", subject: .service))
+    _ = await Transport.complaint(response)
   }
 
-  // MARK: Manifests
+  // MARK: Places
 
-  /// The manifest that a reference names; `docker.io/x` without tag and digest means `latest`.
-  /// - Throws: `notFound`, `permissionDenied`, `unavailable`, `resourceExhausted` (rate limit), `invalidArgument` for
-  ///   a document that is none or does not match its digest.
-  public func manifest(_ reference: Reference) async throws -> FetchedManifest {
-    let reference = reference.withDefaultTag
-    let name = reference.digest?.description ?? reference.tag ?? Reference.defaultTag
-    let request = RegistryRequest(
-      path: "\(reference.path)/manifests/\(name)",
-      headers: [("accept", MediaType.manifestsAndIndexes.joined(separator: ", "))],
-      scope: Self.scope(reference), subject: .manifest(reference))
-    let response = try await transport.send(request)
-    let bytes = try await body(response, limit: configuration.manifestLimit, subject: request.subject)
-    let digest = ContentHash.digest(of: bytes, algorithm: reference.digest?.algorithm ?? .sha256)
-    if let wanted = reference.digest, wanted != digest {
-      throw ApusError(
-        .invalidArgument, "\(domain) sent a manifest for \(reference.familiar) that does not match that digest")
-    }
-    let said = response.headers.first(name: "content-type").map {
-      $0.prefix { $0 != ";" }.filter { $0 != " " }.lowercased()
-    }
-    let (type, content) = try ManifestReader.read(bytes, contentType: said, of: reference)
-    return FetchedManifest(
-      descriptor: Descriptor(mediaType: type, digest: digest, size: Int64(bytes.count)), bytes: bytes, content: content)
+  /// Where one repository is to be found, and how it is reached.
+  struct Place: Sendable {
+    var transport: Transport
+    /// The repository there.
+    var repository: String
+    var isMirror: Bool
+
+    var pullScope: String { "repository:\(repository):pull" }
+    var pushScope: String { "repository:\(repository):pull,push" }
   }
 
-  /// The one manifest that a reference means on `platform`: an index is followed, at most two deep.
-  /// - Throws: as ``manifest(_:)``; `notFound` when nothing is offered for the platform.
-  public func image(_ reference: Reference, platform: Platform) async throws -> FetchedImage {
-    let first = try await manifest(reference)
-    var current = first
-    for _ in 0..<3 {
-      switch current.content {
-      case .manifest(let manifest):
-        return FetchedImage(
-          named: first.descriptor, manifest: manifest, descriptor: current.descriptor, bytes: current.bytes)
-      case .index(let index):
-        guard let chosen = index.manifest(for: platform) else {
-          let offered = Set(index.manifests.compactMap(\.platform).filter { $0.os != "unknown" }.map(\.description))
-          throw ApusError(
-            .notFound,
-            "no matching manifest for \(platform) in the manifest list entries: \(reference.familiar) is offered for "
-              + (offered.isEmpty ? "no platform" : offered.sorted().prefix(20).joined(separator: ", ")))
-        }
-        current = try await manifest(reference.with(digest: chosen.digest))
+  /// The mirrors that have not failed, and the registry itself.
+  func places(for reference: Reference) throws -> [Place] {
+    let locations = try configuration.registries.locations(of: reference, pulling: true)
+    return try locations.filter { location in !location.isMirror || !silent.withLock { $0.contains(location.host) } }
+      .map(place)
+  }
+
+  /// Where a reference is pushed to.
+  func registry(of reference: Reference) throws -> Place {
+    guard let last = try configuration.registries.locations(of: reference, pulling: false).last else {
+      throw ApusError(.internal, "\(reference.familiarName) has no registry")
+    }
+    return try place(last)
+  }
+
+  private func place(_ location: Location) throws -> Place {
+    Place(transport: try transport(location), repository: location.path, isMirror: location.isMirror)
+  }
+
+  func transport(_ location: Location) throws -> Transport {
+    let insecure = location.insecure || configuration.insecureRegistries.contains(location.host)
+    let key = TransportKey(host: location.host, insecure: insecure)
+    if let known = transports.withLock({ $0[key] }) { return known }
+    let made = try Transport(
+      host: location.host, insecure: insecure,
+      credentials: location.host == domain ? credentials : mirrorCredentials[location.host],
+      configuration: configuration, clients: clients, logger: logger)
+    return transports.withLock { transports in
+      if let known = transports[key] { return known }
+      transports[key] = made
+      return made
+    }
+  }
+
+  /// Asks one place after the other until one answers with what was asked for. The registry itself is the last: its
+  /// failure is the one that is told.
+  func fromFirst<Result: Sendable>(
+    _ reference: Reference, _ body: (Place) async throws -> Result
+  ) async throws -> Result {
+    for place in try places(for: reference) {
+      guard place.isMirror else { return try await body(place) }
+      do {
+        return try await body(place)
+      } catch {
+        try Task.checkCancellation()
+        note(error, of: place, reference)
       }
     }
-    throw ApusError(.invalidArgument, "the index of \(reference.familiar) is nested too deeply")
+    throw ApusError(.internal, "\(reference.familiarName) has no registry")
   }
 
-  // MARK: Blobs
-
-  /// A small blob, whole and verified.
-  public func blob(_ descriptor: Descriptor, of reference: Reference, limit: Int? = nil) async throws -> [UInt8] {
-    let limit = limit ?? configuration.configurationLimit
-    guard descriptor.size <= limit else {
-      throw ApusError(
-        .invalidArgument,
-        "blob \(descriptor.digest.short) of \(reference.familiar) has \(descriptor.size) bytes, more than the "
-          + "\(limit) that are accepted")
-    }
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(Int(descriptor.size))
-    for try await chunk in stream(descriptor, of: reference) { bytes += chunk.readableBytesView }
-    guard ContentHash.digest(of: bytes, algorithm: descriptor.digest.algorithm) == descriptor.digest else {
-      throw ApusError(
-        .invalidArgument,
-        "\(domain) sent a blob of \(reference.familiar) that does not match its digest "
-          + descriptor.digest.short)
-    }
-    return bytes
+  /// A mirror has failed: said in the log, and remembered if it cannot be reached at all.
+  func note(_ error: any Error, of mirror: Place, _ reference: Reference) {
+    let host = mirror.transport.host
+    logger.notice("mirror \(host) cannot serve \(reference.familiar), the next is asked: \(error)")
+    if (error as? ApusError)?.code == .unavailable { silent.withLock { _ = $0.insert(host) } }
   }
 
-  /// The bytes of a blob from `offset` on, read at the consumer's pace. A connection that breaks is replaced by one
-  /// that goes on where it stopped. Exactly the descriptor's size is delivered, or an error; the digest is the
-  /// consumer's to verify, who passes over the bytes anyway.
-  public func stream(_ descriptor: Descriptor, of reference: Reference, from offset: Int64 = 0) -> BlobStream {
-    BlobStream(
-      transport: transport, descriptor: descriptor, reference: reference, scope: Self.scope(reference), offset: offset)
-  }
-
-  private func body(_ response: HTTPClientResponse, limit: Int, subject: Subject) async throws -> [UInt8] {
+  func body(_ response: HTTPClientResponse, limit: Int, subject: Subject, at host: String) async throws -> [UInt8] {
     do {
       return Array(try await response.body.collect(upTo: limit).readableBytesView)
     } catch is NIOTooManyBytesError {
-      throw ApusError(.invalidArgument, "\(domain) sent more than \(limit) bytes for \(subject.text)")
+      throw ApusError(.invalidArgument, "\(host) sent more than \(limit) bytes for \(subject.text)")
     } catch {
-      throw subject.failure(error)
+      throw subject.failure(error, at: host)
     }
   }
-
-  private static func scope(_ reference: Reference) -> String { "repository:\(reference.path):pull" }
 }

@@ -1,3 +1,4 @@
+import Errors
 import Glibc
 import ImageSpec
 
@@ -28,9 +29,15 @@ public struct RegistryCredentials: Sendable, Equatable {
 public struct RegistryConfiguration: Sendable {
   /// Registries (`host` or `host:port`) spoken to without TLS besides those on the loopback interface.
   public var insecureRegistries: Set<String> = []
+  /// Mirrors, other locations, and what is blocked.
+  public var registries = RegistriesFile()
+  /// Where `HOST[:PORT]/` holds a registry's own certificates, in the layout of Docker's certs.d: `*.crt` are authorities to
+  /// trust, `NAME.cert` and `NAME.key` the client's. The first directory that has one for a host is used.
+  public var certificateDirectories = ["/etc/apus/certs.d", "/etc/docker/certs.d"]
   /// Further attempts after a failure that may pass: a cut connection, 429, 5xx.
   public var retries = 4
-  /// First pause between attempts, in milliseconds; doubled each time.
+  /// First pause between attempts, in milliseconds; doubled each time, and shortened by up to a half at random, so that
+  /// many clients do not come back together.
   public var retryDelay: Int64 = 250
   /// Longest `Retry-After` that is waited for, in seconds; a longer one fails at once.
   public var longestRetryAfter = 30
@@ -38,6 +45,17 @@ public struct RegistryConfiguration: Sendable {
   public var manifestLimit = 4 << 20
   /// Bytes of an image configuration.
   public var configurationLimit = 8 << 20
+  /// Blobs from this size on are downloaded in several ranges at once; bytes.
+  public var parallelThreshold: Int64 = 16 << 20
+  /// Ranges of one blob under way at once. As many times ``rangeSize`` is held in memory at most.
+  public var parallelRanges = 3
+  /// Bytes of one such range.
+  public var rangeSize: Int64 = 4 << 20
+  /// Blobs up to this size are uploaded in one request; bytes.
+  public var monolithicLimit: Int64 = 1 << 20
+  /// Bytes of one request of a larger upload, which is what is sent again when a connection breaks at its worst. Proxies
+  /// before registries refuse more than about 100 MB.
+  public var uploadChunk: Int64 = 64 << 20
   /// Seconds without a byte before a connection counts as dead.
   public var readTimeout: Int64 = 60
   public var connectTimeout: Int64 = 15
@@ -62,32 +80,16 @@ public struct RegistryConfiguration: Sendable {
     }
     return configuration
   }
-}
 
-/// Where the API of one registry answers.
-struct Endpoint: Hashable, Sendable {
-  /// `https` or `http`.
-  let scheme: String
-  /// With its port, where it has one.
-  let host: String
-
-  /// Docker Hub is named by one host and answers on another. Registries on the loopback interface are spoken to
-  /// without TLS, as Docker does: nobody else can listen.
-  init(domain: String, configuration: RegistryConfiguration) {
-    host = domain == Reference.defaultDomain ? "registry-1.docker.io" : domain
-    let plain = Self.isLoopback(domain) || configuration.insecureRegistries.contains(domain)
-    scheme = plain ? "http" : "https"
+  /// With the proxies of the environment and this host's registries.conf.
+  ///
+  /// - Parameter registriesFile: read instead of the usual ones, see ``RegistriesFile/paths``.
+  /// - Throws: `invalidArgument` for a file that says nothing sensible.
+  public static func system(registriesFile: String? = nil) throws(ApusError) -> RegistryConfiguration {
+    var configuration = Self.fromEnvironment
+    configuration.registries = try RegistriesFile.read(path: registriesFile)
+    return configuration
   }
-
-  static func isLoopback(_ domain: String) -> Bool {
-    if domain.hasPrefix("[") { return domain.hasPrefix("[::1]") }
-    let name = domain.split(separator: ":", maxSplits: 1).first.map(String.init) ?? domain
-    if name == "localhost" || name.hasSuffix(".localhost") { return true }
-    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-    return parts.count == 4 && parts[0] == "127" && parts.allSatisfy { UInt8($0) != nil }
-  }
-
-  var base: String { "\(scheme)://\(host)/v2/" }
 }
 
 enum Base64 {

@@ -4,6 +4,7 @@ import FoundationEssentials
 import ImageSpec
 import NIOCore
 import NIOPosix
+import NIOSSL
 
 /// What the registry itself said (distribution-spec, "Error Codes").
 struct RegistryComplaint: Decodable, Error {
@@ -20,9 +21,14 @@ struct RegistryComplaint: Decodable, Error {
     let code = (first.code ?? "").lowercased().split(separator: "_").joined(separator: " ")
     let parts = [code, first.message ?? ""].filter { !$0.isEmpty }
     guard !parts.isEmpty else { return nil }
-    let text = parts.joined(separator: ": ")
-    // The text goes to a terminal: no control characters.
-    return String(text.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7f }.prefix(300).map(Character.init))
+    return printable(parts.joined(separator: ": "))
+  }
+
+  /// The text goes to a terminal: no control characters, and a line of it.
+  static func printable(_ text: String) -> String {
+    String(
+      text.unicodeScalars.filter { $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value) }.prefix(300)
+        .map(Character.init))
   }
 }
 
@@ -31,26 +37,40 @@ enum Subject: Sendable {
   case manifest(Reference)
   case blob(Digest, Reference)
   case tags(Reference)
-  case service(String)
-
-  var domain: String {
-    switch self {
-    case .manifest(let reference), .blob(_, let reference), .tags(let reference): reference.domain
-    case .service(let domain): domain
-    }
-  }
+  case referrers(Reference)
+  case upload(Digest, Reference)
+  case push(Reference)
+  case search(String)
+  case service
 
   var text: String {
     switch self {
-    case .manifest(let reference): reference.familiar
-    case .blob(let digest, let reference): "blob \(digest.short) of \(reference.familiarName)"
+    case .manifest(let reference), .push(let reference): reference.familiar
+    case .blob(let digest, let reference), .upload(let digest, let reference):
+      "blob \(digest.short) of \(reference.familiarName)"
     case .tags(let reference): "the tags of \(reference.familiarName)"
-    case .service(let domain): domain
+    case .referrers(let reference): "the referrers of \(reference.familiar)"
+    case .search(let term): "images named like '\(RegistryComplaint.printable(term))'"
+    case .service: "an answer"
+    }
+  }
+
+  private var verb: String {
+    switch self {
+    case .upload, .push: "push"
+    default: "get"
+    }
+  }
+
+  private var preposition: String {
+    switch self {
+    case .upload, .push: "to"
+    default: "from"
     }
   }
 
   /// The sentence for an answer that is no success.
-  func failure(status: UInt, body: [UInt8], authenticated: Bool) -> ApusError {
+  func failure(status: UInt, body: [UInt8], authenticated: Bool, at host: String) -> ApusError {
     let complaint = RegistryComplaint.sentence(in: body)
     let said = complaint.map { ": \($0)" } ?? ""
     switch status {
@@ -62,64 +82,100 @@ enum Subject: Sendable {
           .notFound,
           "pull access denied for \(reference.familiarName), repository does not exist or may require 'docker login'"
             + said)
+      case .push(let reference) where !authenticated, .upload(_, let reference) where !authenticated:
+        return ApusError(
+          .permissionDenied,
+          "push access to \(reference.familiarName) denied: it needs 'docker login', or allows no push" + said)
       default:
         let why = status == 401 ? "the credentials were not accepted" : "access is denied"
-        return ApusError(.permissionDenied, "cannot get \(text) from \(domain): \(why)\(said)")
+        return ApusError(.permissionDenied, "cannot \(verb) \(text) \(preposition) \(host): \(why)\(said)")
       }
     case 404:
       switch self {
       case .manifest(let reference):
         return ApusError(
           .notFound, "manifest for \(reference.familiar) not found\(said.isEmpty ? ": manifest unknown" : said)")
-      case .blob, .tags, .service:
-        return ApusError(.notFound, "\(domain) does not have \(text)\(said)")
+      case .push, .upload:
+        return ApusError(.notFound, "cannot push \(text) to \(host): it knows no such repository or upload\(said)")
+      default:
+        return ApusError(.notFound, "\(host) does not have \(text)\(said)")
       }
+    case 405 where verb == "push":
+      return ApusError(.unsupported, "\(host) takes no pushes: it is read-only\(said)")
+    case 413:
+      return ApusError(.resourceExhausted, "\(host) finds \(text) too large (413)\(said)")
     case 429:
       return ApusError(
-        .resourceExhausted, "\(domain) refuses more requests for now (429)\(said); log in or try again later")
+        .resourceExhausted, "\(host) refuses more requests for now (429)\(said); log in or try again later")
+    case 400..<500 where verb == "push":
+      return ApusError(.invalidArgument, "\(host) refuses \(text) (HTTP \(status))\(said)")
     case 500...599:
-      return ApusError(.unavailable, "\(domain) failed to answer for \(text) (HTTP \(status))\(said)")
+      return ApusError(.unavailable, "\(host) failed to answer for \(text) (HTTP \(status))\(said)")
     default:
-      return ApusError(.internal, "\(domain) gave an unexpected answer for \(text) (HTTP \(status))\(said)")
+      return ApusError(.internal, "\(host) gave an unexpected answer for \(text) (HTTP \(status))\(said)")
     }
   }
 
   /// The sentence for a request that got no answer, or lost it half-way.
-  func failure(_ error: any Error) -> any Error {
+  func failure(_ error: any Error, at host: String) -> any Error {
     if error is ApusError || error is CancellationError { return error }
-    let why: String
+    if case .cancelled? = error as? HTTPClientError { return CancellationError() }
+    return ApusError(
+      .unavailable, "cannot \(verb) \(text) \(preposition) \(host): \(ConnectionFailure.reason(error))", cause: error)
+  }
+}
+
+/// Why a connection failed, in words.
+enum ConnectionFailure {
+  static func reason(_ error: any Error) -> String {
     switch error {
     case let error as HTTPClientError:
       switch error {
-      case .cancelled: return CancellationError()
-      case .connectTimeout, .tlsHandshakeTimeout, .getConnectionFromPoolTimeout: why = "it did not answer in time"
-      case .readTimeout, .deadlineExceeded: why = "it stopped sending"
-      case .remoteConnectionClosed, .uncleanShutdown: why = "it closed the connection"
-      default: why = error.shortDescription
+      case .connectTimeout, .tlsHandshakeTimeout, .getConnectionFromPoolTimeout: return "it did not answer in time"
+      case .readTimeout, .deadlineExceeded, .writeTimeout: return "the connection stood still for too long"
+      case .remoteConnectionClosed, .uncleanShutdown: return "it closed the connection"
+      default: return error.shortDescription
       }
     case let error as NIOConnectionError:
-      why = error.connectionErrors.first.map { Self.reason($0.error) } ?? "its name does not resolve"
-    case let error as IOError:
-      why = Self.reason(error)
-    default:
-      why = Self.reason(error)
-    }
-    return ApusError(.unavailable, "cannot get \(text) from \(domain): \(why)", cause: error)
-  }
-
-  private static func reason(_ error: any Error) -> String {
-    switch error {
+      return error.connectionErrors.first.map { reason($0.error) } ?? "its name does not resolve"
     case let error as IOError:
       switch error.errnoCode {
-      case 111: "connection refused"
-      case 113, 101: "no route to it"
-      case 104: "it closed the connection"
-      case 110: "it did not answer in time"
-      default: "the connection failed"
+      case 111: return "connection refused"
+      case 113, 101: return "no route to it"
+      case 104, 32: return "it closed the connection"
+      case 110: return "it did not answer in time"
+      default: return "the connection failed"
       }
     default:
-      // TLS errors of the library carry the only useful words in their description.
-      "\(error)".contains("CERTIFICATE") ? "its TLS certificate is not trusted" : "the connection failed"
+      return tls(error) ?? "the connection failed"
     }
+  }
+
+  /// TLS in words; nil: it has nothing to do with TLS. The library's description carries the only useful ones.
+  static func tls(_ error: any Error) -> String? {
+    let text = "\(error)"
+    if error is NIOSSLExtraError {
+      return text.contains("Hostname") || text.contains("hostname")
+        ? "its TLS certificate is for another name" : "its TLS certificate is not usable"
+    }
+    guard error is NIOSSLError || error is BoringSSLError || text.contains("SSL") || text.contains("TLS") else {
+      return nil
+    }
+    let words: [(String, String)] = [
+      (
+        "CERTIFICATE_VERIFY_FAILED",
+        "its TLS certificate is not trusted: put its authority's certificate into "
+          + "/etc/apus/certs.d/HOST/ca.crt, or configure the registry as insecure"
+      ),
+      ("CERTIFICATE_EXPIRED", "its TLS certificate has expired"),
+      ("WRONG_VERSION_NUMBER", "it does not speak TLS: configure the registry as insecure if that is intended"),
+      ("HTTP_REQUEST", "it does not speak TLS: configure the registry as insecure if that is intended"),
+      ("CERTIFICATE_REQUIRED", "it demands a client certificate: put one and its key into /etc/apus/certs.d/HOST"),
+      ("BAD_CERTIFICATE", "it does not accept the client certificate"),
+      ("UNKNOWN_CA", "it does not trust the client certificate"),
+      ("HANDSHAKE_FAILURE", "no common TLS parameters were found"),
+      ("PROTOCOL_VERSION", "it speaks only obsolete versions of TLS"),
+    ]
+    return words.first { text.contains($0.0) }?.1 ?? "TLS failed"
   }
 }

@@ -34,7 +34,10 @@ struct URLParts: Equatable, Sendable {
     guard !host.isEmpty else { return nil }
   }
 
-  var text: String { "\(scheme)://\(host)" + (port.map { ":\($0)" } ?? "") + rest }
+  /// The host with its port, where one is written.
+  var authority: String { host + (port.map { ":\($0)" } ?? "") }
+
+  var text: String { "\(scheme)://\(authority)\(rest)" }
 
   func hasSameOrigin(as other: URLParts) -> Bool {
     func effective(_ url: URLParts) -> Int { url.port ?? (url.scheme == "https" ? 443 : 80) }
@@ -45,7 +48,7 @@ struct URLParts: Equatable, Sendable {
   func resolving(_ location: String) -> URLParts? {
     if Self.firstRange(of: "://", in: location) != nil, let absolute = URLParts(location) { return absolute }
     if location.hasPrefix("//") { return URLParts("\(scheme):\(location)") }
-    let origin = "\(scheme)://\(host)" + (port.map { ":\($0)" } ?? "")
+    let origin = "\(scheme)://\(authority)"
     if location.hasPrefix("/") { return URLParts(origin + location) }
     if location.contains("://") { return nil }
     let path = rest.prefix { $0 != "?" }
