@@ -22,12 +22,15 @@ public struct PlatformSummary: WireValue, Equatable, Sendable {
   @Field public var architecture: String
   @Field public var os: String
   public var osVersion: String?
+  public var osFeatures: [String]?
   public var variant: String?
 
   public init() {}
 
   private enum CodingKeys: String, CodingKey {
-    case architecture, os, osVersion, variant
+    case architecture, os, variant
+    case osVersion = "os.version"
+    case osFeatures = "os.features"
   }
 }
 
@@ -293,6 +296,10 @@ public struct ProgressAux: WireValue, Equatable, Sendable {
   public var tag: String?
   public var digest: String?
   public var size: Int?
+  /// A push of an index that is not all here sent one of its manifests (API 1.47).
+  public var manifestPushedInsteadOfIndex: Bool?
+  public var originalIndex: DescriptorSummary?
+  public var selectedManifest: DescriptorSummary?
 
   public init() {}
 
@@ -301,6 +308,88 @@ public struct ProgressAux: WireValue, Equatable, Sendable {
     case tag = "Tag"
     case digest = "Digest"
     case size = "Size"
+    case manifestPushedInsteadOfIndex, originalIndex, selectedManifest
+  }
+}
+
+/// One line of `GET /images/search`.
+public struct ImageSearchResult: WireValue, Equatable, Sendable {
+  @Field public var starCount: Int
+  @Field public var isOfficial: Bool
+  @Field public var name: String
+  @Field public var isAutomated: Bool
+  @Field public var description: String
+
+  public init() {}
+
+  private enum CodingKeys: String, CodingKey {
+    case starCount = "star_count"
+    case isOfficial = "is_official"
+    case name
+    case isAutomated = "is_automated"
+    case description
+  }
+}
+
+/// What images take together: a part of the answer of `GET /system/df` (API 1.52; older clients do not read it).
+public struct ImagesDiskUsage: WireValue, Equatable, Sendable {
+  @Field public var activeCount: Int
+  @Field public var reclaimable: Int
+  @Field public var totalCount: Int
+  @Field public var totalSize: Int
+
+  public init() {}
+
+  private enum CodingKeys: String, CodingKey {
+    case activeCount = "ActiveCount"
+    case reclaimable = "Reclaimable"
+    case totalCount = "TotalCount"
+    case totalSize = "TotalSize"
+  }
+}
+
+/// Answer of `GET /distribution/{name}/json`.
+public struct DistributionInspect: WireValue, Equatable, Sendable {
+  @Field public var descriptor: DescriptorSummary
+  @Field public var platforms: [PlatformSummary]
+
+  public init() {}
+
+  private enum CodingKeys: String, CodingKey {
+    case descriptor = "Descriptor"
+    case platforms = "Platforms"
+  }
+}
+
+/// Answer of `GET /apus/v1/manifest`, and one line of `POST /apus/v1/manifest/push`: what the docker command keeps of a
+/// manifest between `manifest create` and `manifest push`.
+public struct ManifestDocument: WireValue, Equatable, Sendable {
+  /// In full: `docker.io/library/debian:12`.
+  @Field public var ref: String
+  @Field public var descriptor: DescriptorSummary
+  /// The document, as base64.
+  @Field public var raw: String
+
+  public init() {}
+
+  private enum CodingKeys: String, CodingKey {
+    case ref = "Ref"
+    case descriptor = "Descriptor"
+    case raw = "Raw"
+  }
+}
+
+/// Body of `POST /apus/v1/manifest/push`.
+public struct ManifestPushRequest: WireValue, Equatable, Sendable {
+  /// The name of the list.
+  @Field public var ref: String
+  @Field public var manifests: [ManifestDocument]
+
+  public init() {}
+
+  private enum CodingKeys: String, CodingKey {
+    case ref = "Ref"
+    case manifests = "Manifests"
   }
 }
 

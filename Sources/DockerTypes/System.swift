@@ -109,6 +109,7 @@ public struct EventActor: WireValue, Equatable, Sendable {
 /// Answer of `GET /system/df`.
 public struct DiskUsage: WireValue, Equatable, Sendable {
   @Field public var layersSize: Int
+  public var imageUsage: ImagesDiskUsage?
   @Field public var images: [ImageSummary]?
   @Field public var containers: [ContainerSummary]?
   @Field public var volumes: [VolumeSummary]?
@@ -120,6 +121,7 @@ public struct DiskUsage: WireValue, Equatable, Sendable {
 
   private enum CodingKeys: String, CodingKey {
     case layersSize = "LayersSize"
+    case imageUsage = "ImageUsage"
     case images = "Images"
     case containers = "Containers"
     case volumes = "Volumes"

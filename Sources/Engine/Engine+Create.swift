@@ -22,7 +22,19 @@ extension Engine {
     // Until the instance itself keeps them, nobody may collect its layers, whatever becomes of the image.
     let hold = ContentHold(image.layers, owner: images)
     defer { hold.release() }
-    let id = InstanceName.newIdentifier()
+    let id = services.standby.takeID(services) ?? InstanceName.newIdentifier()
+    do {
+      return CreatedInstance(
+        id: try await create(configuration, id: id, name: name, image: image, resolved: resolved), warnings: warnings)
+    } catch {
+      services.standby.dismiss(id, services)
+      throw error
+    }
+  }
+
+  private func create(
+    _ configuration: InstanceConfiguration, id: String, name: String?, image: Image, resolved: ResolvedProcess
+  ) async throws -> String {
     let name = try reserveName(name, for: id)
     do {
       var record = InstanceRecord(
@@ -44,15 +56,20 @@ extension Engine {
       services.index.release(name: name, of: id)
       throw error
     }
-    return CreatedInstance(id: id, warnings: warnings)
+    return id
   }
 
-  /// Its directories and its row, or nothing.
+  /// Its directories and its row, or nothing. Layer files that are gone are made again first.
   private func store(_ record: InstanceRecord) async throws {
+    if try await insert(record) { return }
+    try await images.restoreLayers(record.layers)
+    guard try await insert(record) else { throw ImageService.noSuchImage(record.configuration.image) }
+  }
+
+  /// - Returns: false where a layer is missing.
+  private func insert(_ record: InstanceRecord) async throws -> Bool {
     try await services.lifecycle.run { [services] in
-      guard record.layers.allSatisfy(services.layers.contains) else {
-        throw ImageService.noSuchImage(record.configuration.image)
-      }
+      guard record.layers.allSatisfy(services.layers.contains) else { return false }
       let paths = services.paths.instance(record.id)
       try check(mkdir(paths.directory, 0o710), "cannot make the directory \(paths.directory)")
       do {
@@ -63,6 +80,7 @@ extension Engine {
         try? services.trash.discard(paths.directory, as: record.id)
         throw error
       }
+      return true
     }
   }
 

@@ -1,6 +1,7 @@
 import Errors
 import FoundationEssentials
 import Glibc
+import ImageSpec
 import Layers
 import Linux
 import Logging
@@ -16,7 +17,7 @@ extension Engine {
     // The engine's own files are written and read by many at once; shims are spawned from here too.
     let blocking = BlockingPool(threads: 8)
     let index = InstanceIndex()
-    let (services, lock) = try await blocking.run { () -> (EngineServices, RootLock) in
+    let (services, lock, lost) = try await blocking.run { () -> (EngineServices, RootLock, [Digest]) in
       let paths = EnginePaths(configuration)
       try makeDirectories(paths)
       let lock = try RootLock(paths.lock)
@@ -24,10 +25,11 @@ extension Engine {
       let database = try StateDatabase(path: paths.database)
       let content = try ContentStore(root: paths.content)
       let layers = try EROFSLayerStore(root: paths.layers, runDirectory: paths.runDirectory, content: content)
-      try layers.recover()
+      let lost = try layers.recover()
       let images = try ImageService(
         database: database.queue, content: content, layers: layers, blocking: blocking,
-        uses: { await index.imageUses() }, publish: { events.publish($0) }, logger: logger)
+        uses: { await index.imageUses() }, publish: { events.publish($0) }, settings: configuration.images,
+        logger: logger)
       let trash = try Trash(root: paths.trash, blocking: blocking, logger: logger)
       let volumes = try VolumeService(
         root: paths.volumes, database: database.queue, layers: layers, blocking: blocking,
@@ -38,9 +40,11 @@ extension Engine {
         content: content, layers: layers, images: images, volumes: volumes,
         trash: trash, cgroups: try Cgroups.detect(),
         runtime: try RuntimeExecutable(path: configuration.runtimePath), reactor: try ShimReactor(), blocking: blocking)
-      return (services, lock)
+      return (services, lock, lost)
     }
     let engine = Engine(services: services, lock: lock)
+    // Before an instance that needs them is restarted.
+    await services.images.restoreLost(lost)
     try await Reconciliation(services: services).run()
     engine.startMaintenance()
     return engine
@@ -53,6 +57,7 @@ extension Engine {
     // While the running ones still hold theirs.
     try? await services.blocking.run { [services] in services.layers.unmountIdle(grace: .zero) }
     for instance in services.index.all() { await instance.letGo() }
+    await services.standby.close(services)
     // What is not deleted by then, the next daemon deletes.
     await services.trash.drain(limit: .seconds(2))
     do {

@@ -2,6 +2,7 @@ import DockerTypes
 import Engine
 import FoundationEssentials
 import ImageSpec
+import Registry
 
 extension ImageSummary {
   init(_ image: Image, sharedSize: Int64? = nil, containers: Int? = nil, version: APIVersion) {
@@ -19,6 +20,25 @@ extension ImageSummary {
       repoTags = ["<none>:<none>"]
       if repoDigests.isEmpty { repoDigests = ["<none>@<none>"] }
     }
+  }
+}
+
+extension ImageSummary {
+  /// As `GET /system/df` shows it: the sizes are what it takes on the disk.
+  init(_ entry: ImageDiskUsage.Entry, version: APIVersion) {
+    self.init(entry.image, sharedSize: entry.sharedSize, containers: entry.instances, version: version)
+    size = Int(entry.size)
+    if version < .withoutVirtualSize { virtualSize = size }
+  }
+}
+
+extension ImagesDiskUsage {
+  init(_ usage: ImageDiskUsage) {
+    self.init()
+    totalCount = usage.images.count
+    activeCount = usage.images.count { $0.instances > 0 }
+    totalSize = Int(usage.stored)
+    reclaimable = Int(usage.reclaimable)
   }
 }
 
@@ -95,29 +115,37 @@ extension ImageConfig {
   }
 }
 
-extension ProgressMessage {
-  init(_ progress: TransferProgress) {
+extension DescriptorSummary {
+  init(_ descriptor: Descriptor) {
     self.init()
-    id = progress.id
-    status = progress.status
-    guard progress.current != nil || progress.total != nil else { return }
-    var detail = ProgressDetail()
-    detail.current = progress.current.map { Int($0) }
-    detail.total = progress.total.map { Int($0) }
-    progressDetail = detail
+    mediaType = descriptor.mediaType
+    digest = descriptor.digest.description
+    size = Int(descriptor.size)
+    urls = descriptor.urls
+    annotations = descriptor.annotations
+    platform = descriptor.platform.map(PlatformSummary.init)
+    artifactType = descriptor.artifactType
   }
+}
 
-  /// What a stream ends with when the operation fails.
-  init(failure: String) {
+extension PlatformSummary {
+  init(_ platform: Platform) {
     self.init()
-    var detail = ProgressError()
-    detail.message = failure
-    errorDetail = detail
-    error = failure
+    architecture = platform.architecture
+    os = platform.os
+    osVersion = platform.osVersion
+    osFeatures = platform.osFeatures
+    variant = platform.variant
   }
+}
 
-  init(stream: String) {
+extension ImageSearchResult {
+  init(_ result: SearchResult) {
     self.init()
-    self.stream = stream
+    name = result.name
+    description = result.description
+    starCount = result.stars
+    isOfficial = result.isOfficial
+    isAutomated = result.isAutomated
   }
 }

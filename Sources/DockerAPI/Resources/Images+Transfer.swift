@@ -17,9 +17,13 @@ extension DockerAPI {
     }
     var reference = name
     if let tag = request.query.text("tag") { reference += (tag.contains(":") ? "@" : ":") + tag }
-    let credentials = try Registry.RegistryCredentials(header: request.headers[.registryAuth])
+    // Without a tag anywhere every tag is meant; clients that mean `latest` say so.
+    let written = try? Reference(parsing: reference)
+    let allTags = written.map { $0.tag == nil && $0.digest == nil } ?? false
     return try await progress(
-      engine.images.pull(reference, platform: request.query.text("platform"), credentials: credentials), request)
+      engine.images.pull(
+        reference, allTags: allTags, platform: try request.platform(), credentials: try request.registryCredentials()),
+      request)
   }
 
   private func importImage(_ request: APIRequest, source: String) async throws -> Response {
@@ -40,7 +44,9 @@ extension DockerAPI {
 
   @Sendable func loadImages(_ request: APIRequest) async throws -> Response {
     let quiet = request.query.flag("quiet")
-    return try await progress(engine.images.load(from: request.bodyStream()), request) { progress in
+    return try await progress(
+      engine.images.load(from: request.bodyStream(), platform: try request.platform()), request
+    ) { progress in
       if let loaded = progress.loaded {
         let isID = loaded.hasPrefix("sha256:")
         return ProgressMessage(stream: "Loaded image\(isID ? " ID" : ""): \(loaded)\n")
@@ -62,14 +68,21 @@ extension DockerAPI {
   }
 
   private func save(_ names: [String], _ request: APIRequest) async throws -> Response {
-    let bytes = try await engine.images.save(names)
+    let bytes = try await engine.images.save(names, platform: try request.platform())
     return .stream("application/x-tar", to: try await request.connection()) { writer in
       try await writer.write(contentsOf: bytes)
     }
   }
 
+  /// `POST /images/{name}/push`: without a `tag` every tag of the name.
   @Sendable func pushImage(_ request: APIRequest) async throws -> Response {
-    throw ApusError(.unsupported, "pushing images is not available in this version: save the image and push the file")
+    var name = try request.parameter("name")
+    if let tag = request.query.text("tag") { name += ":" + tag }
+    let written = try Reference(parsing: name)
+    return try await progress(
+      engine.images.push(
+        name, allTags: written.tag == nil && written.digest == nil, platform: try request.platform(),
+        credentials: try request.registryCredentials()), request, ahead: 1)
   }
 
   /// `POST /apus/v1/images/bootstrap`: an image from the host's own Debian mirror.
@@ -85,16 +98,20 @@ extension DockerAPI {
   }
 
   /// Streams progress as Docker does. What fails before there is anything to tell is an answer with a status.
-  private func progress(
-    _ stream: ProgressStream, _ request: APIRequest,
+  ///
+  /// - Parameter ahead: messages to wait for before the answer begins. Of a pull the first only names the image; the
+  ///   second comes when it has been found.
+  func progress(
+    _ stream: ProgressStream, _ request: APIRequest, ahead: Int = 2,
     _ message: @escaping @Sendable (TransferProgress) -> ProgressMessage? = { ProgressMessage($0) }
   ) async throws -> Response {
     let source = ProgressSource(stream)
-    // The first message only names the image; the second comes when it has been found.
-    let first = [try await source.next(), try await source.next()].compactMap { $0 }
+    var first: [TransferProgress] = []
+    while first.count < ahead, let step = try await source.next() { first.append(step) }
+    let beginning = first
     return .stream("application/json", to: try await request.connection()) { writer in
       do {
-        for step in first { if let message = message(step) { try await writer.write(json: message) } }
+        for step in beginning { if let message = message(step) { try await writer.write(json: message) } }
         while let step = try await source.next() {
           if let message = message(step) { try await writer.write(json: message) }
         }
@@ -116,6 +133,34 @@ private final class ProgressSource: @unchecked Sendable {
   init(_ stream: ProgressStream) { iterator = stream.makeAsyncIterator() }
 
   func next() async throws -> TransferProgress? { try await iterator.next() }
+}
+
+extension APIRequest {
+  /// `X-Registry-Auth`; nil where the client has nothing to say.
+  func registryCredentials() throws(ApusError) -> Registry.RegistryCredentials? {
+    try Registry.RegistryCredentials(header: headers[.registryAuth])
+  }
+
+  /// The query parameter `platform`: `os/architecture[/variant]`, or since API 1.46 an OCI platform as JSON.
+  func platform() throws(ApusError) -> String? {
+    guard let text = query.text("platform") else { return nil }
+    guard text.hasPrefix("{") || text.hasPrefix("[") else { return text }
+    let wire: [PlatformSummary]
+    do {
+      let data = Data(text.utf8)
+      let decoder = JSONDecoder()
+      wire =
+        text.hasPrefix("[")
+        ? try decoder.decode([PlatformSummary].self, from: data)
+        : [try decoder.decode(PlatformSummary.self, from: data)]
+    } catch {
+      throw ApusError(.invalidArgument, "the query parameter platform must be an OCI platform as JSON", cause: error)
+    }
+    guard wire.count == 1, let platform = wire.first else {
+      throw ApusError(.unsupported, "only one platform can be chosen at a time")
+    }
+    return [platform.os, platform.architecture, platform.variant].compactMap { $0?.nonEmpty }.joined(separator: "/")
+  }
 }
 
 extension Registry.RegistryCredentials {

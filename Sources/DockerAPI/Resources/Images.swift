@@ -22,6 +22,8 @@ extension DockerAPI {
     router.add(.delete, "images/:name", removeImage)
     router.add(.get, "distribution/:name/json", inspectDistribution)
     router.add(.post, "apus/v1/images/bootstrap", bootstrapImage)
+    router.add(.get, "apus/v1/manifest", inspectManifest)
+    router.add(.post, "apus/v1/manifest/push", pushManifestList)
   }
 
   @Sendable func listImages(_ request: APIRequest) async throws -> Response {
@@ -47,7 +49,7 @@ extension DockerAPI {
     guard query.flag("shared-size") else { return .json(images.map { ImageSummary($0, version: version) }) }
     let wanted = Set(images.map(\.id))
     let usage = try await engine.images.diskUsage().images.filter { wanted.contains($0.image.id) }
-    return .json(usage.map { ImageSummary($0.image, sharedSize: $0.sharedSize, version: version) })
+    return .json(usage.map { ImageSummary($0.image, sharedSize: $0.sharedLayersSize, version: version) })
   }
 
   @Sendable func inspectImage(_ request: APIRequest) async throws -> Response {
@@ -100,11 +102,32 @@ extension DockerAPI {
   }
 
   @Sendable func searchImages(_ request: APIRequest) async throws -> Response {
-    throw ApusError(.unsupported, "searching a registry is not available: look for images on its own pages")
+    let filters = try request.query.filters(accepted: ["is-automated", "is-official", "stars"])
+    for name in ["is-automated", "is-official"] where !filters[name].isEmpty && filters.flag(name) == nil {
+      throw ApusError(.invalidArgument, "invalid filter '\(name)=\(filters[name])'")
+    }
+    let stars = try filters["stars"].map { text in
+      guard let number = Int(text) else { throw ApusError(.invalidArgument, "invalid filter 'stars=[\(text)]'") }
+      return number
+    }
+    let found = try await engine.images.search(
+      request.query.text("term") ?? "", limit: try request.query.number("limit").flatMap { $0 == 0 ? nil : $0 } ?? 25,
+      credentials: try request.registryCredentials())
+    return .json(
+      found.filter { result in
+        stars.allSatisfy { result.stars >= $0 }
+          && (filters.flag("is-official").map { $0 == result.isOfficial } ?? true)
+          && (filters.flag("is-automated").map { $0 == result.isAutomated } ?? true)
+      }.map(ImageSearchResult.init))
   }
 
   @Sendable func inspectDistribution(_ request: APIRequest) async throws -> Response {
-    throw ApusError(.unsupported, "asking a registry about an image is not available in this version: pull it")
+    let found = try await engine.images.distribution(
+      of: try request.parameter("name"), credentials: try request.registryCredentials())
+    var answer = DistributionInspect()
+    answer.descriptor = DescriptorSummary(found.descriptor)
+    answer.platforms = found.platforms.map(PlatformSummary.init)
+    return .json(answer)
   }
 
   private func date(ofImage name: String?) async throws -> Date? {

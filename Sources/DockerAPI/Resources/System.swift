@@ -63,10 +63,9 @@ extension DockerAPI {
     var usage = DiskUsage()
     if wants("image") {
       let images = try await engine.images.diskUsage()
-      usage.layersSize = Int(images.layersSize)
-      usage.images = images.images.map {
-        ImageSummary($0.image, sharedSize: $0.sharedSize, containers: $0.instances, version: request.version)
-      }
+      usage.layersSize = Int(images.stored)
+      usage.imageUsage = ImagesDiskUsage(images)
+      usage.images = images.images.map { ImageSummary($0, version: request.version) }
     }
     if wants("container") {
       usage.containers = try await containerSummaries(await engine.instances(), sizes: true)

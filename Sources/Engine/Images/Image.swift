@@ -40,6 +40,12 @@ public struct TransferProgress: Sendable, Equatable {
   public var loaded: String?
   /// With `loaded`, and with the last message of a pull or bootstrap.
   public var image: Digest?
+  /// A manifest that is now in a registry.
+  public var pushed: PushedManifest?
+  /// `id` is the name of what follows, not of a part that makes progress.
+  public var isTitle = false
+  /// An index went as one of its manifests, because the others are not here.
+  public var pushedInstead: PushedInstead?
 
   public init(
     id: String? = nil, status: String, current: Int64? = nil, total: Int64? = nil, loaded: String? = nil,
@@ -52,6 +58,12 @@ public struct TransferProgress: Sendable, Equatable {
     self.loaded = loaded
     self.image = image
   }
+}
+
+/// What a registry got in the place of an index.
+public struct PushedInstead: Sendable, Equatable {
+  public var index: Descriptor
+  public var manifest: Descriptor
 }
 
 /// Progress that ends with the operation. Abandoning the stream cancels the operation, which then undoes itself.
@@ -88,20 +100,4 @@ public struct ImageUse: Sendable {
     self.layers = layers
     self.isRunning = isRunning
   }
-}
-
-/// What images take on disk.
-public struct ImageDiskUsage: Sendable {
-  public struct Entry: Sendable {
-    public var image: Image
-    /// Bytes of layers (uncompressed tars) that other images have too.
-    public var sharedSize: Int64
-    public var uniqueSize: Int64
-    public var instances: Int
-  }
-  public var images: [Entry]
-  /// Bytes in the store: blobs and layer files.
-  public var stored: Int64
-  /// Uncompressed bytes of every layer, each counted once.
-  public var layersSize: Int64
 }

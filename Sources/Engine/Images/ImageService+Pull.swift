@@ -1,68 +1,58 @@
 import Errors
 import FoundationEssentials
-import GRDB
 import ImageSpec
-import Layers
-import NIOCore
 import Registry
-
-/// A layer that is in the store: blob and layer file.
-struct FetchedLayer: Sendable {
-  var diffID: Digest
-  var tarSize: Int64
-}
-
-extension ImageService {
-  /// Whether a registry takes these credentials: `docker login`'s question.
-  ///
-  /// - Parameter server: a registry's name, or its address as old clients keep it (`https://index.docker.io/v1/`).
-  /// - Throws: `permissionDenied` when it does not, `unavailable` when it cannot be asked.
-  public func checkCredentials(_ credentials: RegistryCredentials, server: String) async throws {
-    var domain = server[...]
-    for scheme in ["https://", "http://"] where domain.hasPrefix(scheme) { domain = domain.dropFirst(scheme.count) }
-    domain = domain.prefix { $0 != "/" }
-    if domain.isEmpty || domain == "index.docker.io" { domain = "docker.io" }
-    let client = RegistryClient(
-      domain: String(domain), credentials: credentials, logger: logger)
-    do {
-      try await client.checkCredentials()
-    } catch {
-      await client.shutdown()
-      throw error
-    }
-    await client.shutdown()
-  }
-}
 
 extension ImageService {
   /// Layers downloaded at once for one pull.
   static let parallelLayers = 3
   /// Layers of one image: overlayfs and the option string of its mount allow no more.
   static let layerLimit = 127
+  /// Tags that a pull of all of them takes.
+  static let tagLimit = 10_000
+
+  /// How registries are reached: the environment and the registries' configuration file, read for each operation.
+  func registryConfiguration() throws -> RegistryConfiguration {
+    try RegistryConfiguration.system(registriesFile: settings.registriesFile)
+  }
 
   /// Gets an image from its registry. The last message carries the image's ID.
   ///
   /// What is in the store already is not downloaded; a layer that another pull is downloading is shared with it.
   /// - Parameters:
+  ///   - allTags: every tag that the registry lists for the name, one after another.
   ///   - platform: `linux/arm64`; nil: this host's.
   ///   - credentials: for this pull only; nil: anonymous.
-  ///   - configuration: how registries are reached.
+  ///   - configuration: how registries are reached; nil: as the system says.
   public func pull(
-    _ text: String, platform: String? = nil, credentials: RegistryCredentials? = nil,
-    configuration: RegistryConfiguration = .fromEnvironment
+    _ text: String, allTags: Bool = false, platform: String? = nil, credentials: RegistryCredentials? = nil,
+    configuration: RegistryConfiguration? = nil
   ) -> ProgressStream {
     progress { [self] report in
-      let reference = try Reference(parsing: text).withDefaultTag
+      let written = try Reference(parsing: text)
       let wanted = try platform.flatMap { $0.isEmpty ? nil : try Platform(parsing: $0) }
-      let client = RegistryClient(
-        domain: reference.domain, credentials: credentials, configuration: configuration, logger: logger)
-      do {
-        try await pull(reference, platform: wanted, from: client, report: report)
-      } catch {
-        await client.shutdown()
-        throw error
+      guard !allTags || written.tag == nil && written.digest == nil else {
+        throw ApusError(.invalidArgument, "tag can't be used with --all-tags/-a")
       }
-      await client.shutdown()
+      try await withClient(written.domain, credentials: credentials, configuration: configuration) { client in
+        var references = [written.withDefaultTag]
+        if allTags {
+          let tags = try await client.tags(of: written, limit: Self.tagLimit)
+          references = try tags.map { try written.with(tag: $0) }
+          guard !references.isEmpty else {
+            throw ApusError(.notFound, "\(written.familiarName) has no tags")
+          }
+        }
+        var last: (id: Digest, isNew: Bool)?
+        for reference in references {
+          let pulled = try await pull(reference, platform: wanted, from: client, report: report)
+          last = (pulled.id, pulled.isNew || last?.isNew == true)
+        }
+        guard let last else { return }
+        let what = last.isNew ? "Downloaded newer image for" : "Image is up to date for"
+        let name = allTags ? written.familiarName : references[0].familiar
+        report(TransferProgress(status: "Status: \(what) \(name)", image: last.id))
+      }
       await releaseFreedMemory()
     }
   }
@@ -70,14 +60,17 @@ extension ImageService {
   private func pull(
     _ reference: Reference, platform: Platform?, from client: RegistryClient,
     report: @escaping @Sendable (TransferProgress) -> Void
-  ) async throws {
-    report(
-      TransferProgress(id: reference.tag ?? reference.digest?.description, status: "Pulling from \(reference.path)"))
-    let fetched = try await client.image(reference, platform: platform ?? .host)
-    let manifest = fetched.manifest
-    try Self.checkLayers(of: manifest, name: reference.familiar)
+  ) async throws -> (id: Digest, isNew: Bool) {
+    var title = TransferProgress(
+      id: reference.tag ?? reference.digest?.description, status: "Pulling from \(reference.path)")
+    title.isTitle = true
+    report(title)
+    let found = try await resolve(reference, platform: platform ?? .host, from: client)
+    let manifest = found.manifest
+    try checkLayers(of: manifest, name: reference.familiar)
     let hold = ContentHold(
-      [manifest.config.digest, fetched.descriptor.digest] + manifest.layers.map(\.digest), owner: self)
+      [manifest.config.digest, found.descriptor.digest] + found.indexes.map(\.descriptor.digest)
+        + manifest.layers.map(\.digest), owner: self)
     defer { hold.release() }
 
     let configBytes = try await configuration(manifest.config, of: reference, from: client)
@@ -98,28 +91,37 @@ extension ImageService {
     let layerHold = ContentHold(diffIDs, owner: self)
     defer { layerHold.release() }
 
-    var added: Set<StoredItem> = [.blob(manifest.config.digest), .blob(fetched.descriptor.digest)]
     do {
-      let fetchedLayers = try await layers(of: manifest, diffIDs: diffIDs, reference, from: client, report: report)
-      for (descriptor, layer) in zip(manifest.layers, fetchedLayers) {
-        added.formUnion([.blob(descriptor.digest), .layer(layer.diffID)])
-      }
+      let layers = try await layers(of: manifest, diffIDs: diffIDs, reference, from: client, report: report)
+      try checkSize(layers.reduce(0) { $0 + $1.tarSize }, name: reference.familiar)
       try Task.checkCancellation()
       let id = manifest.config.digest
-      let pinned = reference.with(digest: fetched.named.digest)
+      let pinned = reference.with(digest: found.named.digest)
       let names = reference.digest == nil ? [reference.canonical, pinned.canonical] : [pinned.canonical]
-      let stored = NewImage(
-        id: id, config: configBytes, manifest: fetched.bytes, manifestDigest: fetched.descriptor.digest,
-        blobs: manifest.layers, layers: fetchedLayers, names: names, isOriginal: true)
-      let known = try await add(stored)
-      report(TransferProgress(status: "Digest: \(fetched.named.digest)"))
-      let what = known ? "Image is up to date for" : "Downloaded newer image for"
-      report(TransferProgress(status: "Status: \(what) \(reference.familiar)", image: id))
+      var image = NewImage(
+        id: id, config: configBytes, manifest: found.bytes, manifestDigest: found.descriptor.digest,
+        blobs: manifest.layers, layers: layers, names: names, isOriginal: true)
+      image.target = found.named.digest
+      image.documents = found.indexes.map { ($0.descriptor, $0.bytes) }
+      let known = try await add(image)
+      report(TransferProgress(status: "Digest: \(found.named.digest)"))
       event("pull", reference.familiar, name: reference.familiarName)
+      return (id, !known)
     } catch {
-      // Without any holder the layers that did arrive go again; nothing happens to what an image has.
-      collectLater(added.union(manifest.layers.map { .blob($0.digest) }).union(diffIDs.map { .layer($0) }))
+      let items = manifest.layers.map { StoredItem.blob($0.digest) } + diffIDs.map { .layer($0) }
+      // Nothing happens to what another image or pull has.
+      if !Self.isWorthGoingOn(error) { collectLater(Set(items)) }
       throw error
+    }
+  }
+
+  /// Whether what was got before an error is of use to the next attempt. It is when the network or the user ended the
+  /// transfer; then the collection policy bounds it. What was wrong in itself, or did not fit on the disk, goes at once.
+  static func isWorthGoingOn(_ error: any Error) -> Bool {
+    switch error {
+    case is CancellationError: true
+    case let error as ApusError: [.unavailable, .deadlineExceeded, .permissionDenied].contains(error.code)
+    default: false
     }
   }
 
@@ -134,118 +136,35 @@ extension ImageService {
     }
     let content = content
     let kept = try await blocking.run {
-      content.contains(descriptor.digest) ? try content.read(descriptor.digest) : nil
+      content.size(of: descriptor.digest) == descriptor.size ? try content.read(descriptor.digest) : nil
     }
     if let kept { return kept }
     return try await client.blob(descriptor, of: reference)
   }
 
-  static func checkLayers(of manifest: Manifest, name: String) throws {
-    guard manifest.layers.count <= layerLimit else {
+  /// - Throws: `unsupported` for more layers than can be stacked and for unknown kinds, `resourceExhausted` for more
+  ///   bytes than are allowed.
+  func checkLayers(of manifest: Manifest, name: String) throws {
+    guard manifest.layers.count <= Self.layerLimit else {
       throw ApusError(
-        .unsupported, "\(name) has \(manifest.layers.count) layers, more than the \(layerLimit) that can be stacked")
+        .unsupported,
+        "\(name) has \(manifest.layers.count) layers, more than the \(Self.layerLimit) that can be stacked")
     }
     for layer in manifest.layers where !MediaType.isLayer(layer.mediaType) {
       throw ApusError(.unsupported, "\(name) has a layer of unknown type '\(layer.mediaType.prefix(100))'")
     }
+    var total: Int64 = 0
+    for layer in manifest.layers {
+      let (sum, overflow) = total.addingReportingOverflow(layer.size)
+      total = overflow ? .max : sum
+    }
+    try checkSize(total, name: name)
   }
 
-  // MARK: Layers
-
-  /// All layers of one image, several at once, in the manifest's order.
-  private func layers(
-    of manifest: Manifest, diffIDs: [Digest], _ reference: Reference, from client: RegistryClient,
-    report: @escaping @Sendable (TransferProgress) -> Void
-  ) async throws -> [FetchedLayer] {
-    for (index, layer) in manifest.layers.enumerated() {
-      report(TransferProgress(id: layer.digest.short, status: "Pulling fs layer"))
-      if index >= Self.parallelLayers { report(TransferProgress(id: layer.digest.short, status: "Waiting")) }
+  func checkSize(_ bytes: Int64, name: String) throws {
+    guard bytes <= settings.imageSize else {
+      throw ApusError(
+        .resourceExhausted, "\(name) has \(bytes) bytes, more than the \(settings.imageSize) that an image may have")
     }
-    return try await inParallel(Array(zip(manifest.layers, diffIDs))) { [self] job in
-      try await layer(job.0, diffID: job.1, of: reference, from: client, report: report)
-    }
-  }
-
-  private func layer(
-    _ descriptor: Descriptor, diffID: Digest, of reference: Reference, from client: RegistryClient,
-    report: @escaping @Sendable (TransferProgress) -> Void
-  ) async throws -> FetchedLayer {
-    let id = descriptor.digest.short
-    if let layer = try await storedLayer(descriptor, diffID: diffID) {
-      report(TransferProgress(id: id, status: "Already exists"))
-      return layer
-    }
-    return try await fetches.layer(
-      descriptor.digest, report: report,
-      start: { [self] report in
-        // A download that was shared to its end just now is no reason for another.
-        if let layer = try await storedLayer(descriptor, diffID: diffID) { return layer }
-        let hold = ContentHold([descriptor.digest, diffID], owner: self)
-        defer { hold.release() }
-        let ingest = try await blocking.run { [self] in
-          try LayerIngest(
-            store: layers, mediaType: descriptor.mediaType, expected: descriptor, expectedDiffID: diffID,
-            keepBlob: true)
-        }
-        let throttle = Throttle()
-        let bytes = client.stream(descriptor, of: reference)
-        let layer = try await self.ingest(bytes, with: ingest) { position in
-          if position == descriptor.size || throttle.isDue() {
-            report(TransferProgress(id: id, status: "Downloading", current: position, total: descriptor.size))
-          }
-        }
-        report(TransferProgress(id: id, status: "Verifying Checksum"))
-        report(TransferProgress(id: id, status: "Download complete"))
-        report(TransferProgress(id: id, status: "Pull complete"))
-        return FetchedLayer(diffID: layer.diffID, tarSize: layer.tarSize)
-      },
-      abandoned: { [self] _ in collectLater([.blob(descriptor.digest), .layer(diffID)]) })
-  }
-
-  /// The layer if it is in the store. A blob without its layer file is converted again, not downloaded.
-  func storedLayer(_ descriptor: Descriptor, diffID: Digest) async throws -> FetchedLayer? {
-    try await blocking.run { [self] in
-      guard content.size(of: descriptor.digest) == descriptor.size else { return nil }
-      if let bytes = layers.size(of: diffID) {
-        let known = try read { try ImageTable.size(of: .layer(diffID), $0) }
-        return FetchedLayer(diffID: diffID, tarSize: known ?? bytes)
-      }
-      do {
-        return try convert(descriptor, diffID: diffID)
-      } catch let error as ApusError where error.code == .invalidArgument {
-        // The blob is not what its name says (a power cut): it is got again.
-        logger.warning("stored content \(descriptor.digest.short) is damaged and dropped: \(error)")
-        try content.remove(descriptor.digest)
-        return nil
-      }
-    }
-  }
-
-  /// Makes the layer file of a blob that is in the content store. Blocks.
-  func convert(_ descriptor: Descriptor, diffID: Digest?) throws -> FetchedLayer {
-    let ingest = try LayerIngest(
-      store: layers, mediaType: descriptor.mediaType, expected: descriptor, expectedDiffID: diffID, keepBlob: false)
-    let file = try content.open(descriptor.digest)
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
-    defer { buffer.deallocate() }
-    while true {
-      let count = try FileReading.read(file.raw, into: buffer)
-      guard count > 0 else { break }
-      try ingest.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-    }
-    let layer = try ingest.finish()
-    return FetchedLayer(diffID: layer.diffID, tarSize: layer.tarSize)
-  }
-}
-
-/// Lets through one message in a tenth of a second. Used by one task.
-final class Throttle {
-  private var next = ContinuousClock.now
-
-  func isDue() -> Bool {
-    let now = ContinuousClock.now
-    guard now >= next else { return false }
-    next = now + .milliseconds(100)
-    return true
   }
 }

@@ -12,17 +12,25 @@ extension ImageService {
     guard reference.digest == nil else {
       throw ApusError(.invalidArgument, "refusing to create a tag with a digest reference")
     }
-    try await point(reference.withDefaultTag, at: image.id)
+    try await point(reference.withDefaultTag, at: image.id, from: source)
     event("tag", image.id.description, name: reference.withDefaultTag.familiar)
   }
 
-  func point(_ reference: Reference, at id: Digest) async throws {
+  /// - Parameter source: what the user called the image; a name hands on what it stands for, an index perhaps.
+  func point(_ reference: Reference, at id: Digest, from source: String) async throws {
     try await blocking.run { [self] in
-      try write { database in
-        guard try ImageTable.image(id, database) != nil else { throw Self.noSuchImage(id.description) }
-        try ImageTable.point(reference.canonical, at: id, database)
+      let unnamed = try write { database in
+        guard let image = try ImageTable.image(id, database) else { throw Self.noSuchImage(id.description) }
+        let named = (try? Reference(parsing: source)).map(Self.storedName)
+        var target = image.manifest
+        if let named, try ImageTable.imageID(named: named, database) == id {
+          target = try ImageTable.target(named: named, database) ?? target
+        }
+        try ImageTable.point(reference.canonical, at: id, target: target, database)
         try ImageTable.touch(id, Date(), database)
+        return try ImageTable.dropUnnamedIndexes(database)
       }
+      if !unnamed.isEmpty { collectLater(unnamed) }
     }
   }
 
@@ -33,6 +41,11 @@ extension ImageService {
   /// Given by name, the image goes with its last name. Given by ID, it goes if it has at most one name, or by force.
   /// - Throws: `notFound`; `conflict` in Docker's words while instances need it.
   public func remove(_ text: String, force: Bool = false) async throws -> [ImageRemoval] {
+    try await removeAndCount(text, force: force).removals
+  }
+
+  /// - Returns: also the bytes that this freed.
+  func removeAndCount(_ text: String, force: Bool) async throws -> (removals: [ImageRemoval], freed: Int64) {
     let uses = await instanceUses()
     let outcome = try await blocking.run { [self] in
       try write { database -> (removals: [ImageRemoval], content: Set<StoredItem>, id: Digest) in
@@ -42,11 +55,11 @@ extension ImageService {
           text: text, id: id, names: names, uses: uses.filter { $0.image == id }, force: force)
         for name in removal.names { try ImageTable.removeName(name.canonical, database) }
         var removals = removal.names.map { ImageRemoval.untagged($0.familiar) }
-        guard removal.deletes else { return (removals, [], id) }
+        guard removal.deletes else { return (removals, try ImageTable.dropUnnamedIndexes(database), id) }
         let content = Set(try ImageTable.content(of: id, database).keys)
         try ImageTable.removeImage(id, database)
         removals.append(.deleted(id))
-        return (removals, content, id)
+        return (removals, content.union(try ImageTable.dropUnnamedIndexes(database)), id)
       }
     }
     for removal in outcome.removals {
@@ -55,8 +68,7 @@ extension ImageService {
       case .deleted: event("delete", outcome.id.description, name: outcome.id.description)
       }
     }
-    await collect(outcome.content)
-    return outcome.removals
+    return (outcome.removals, await collect(outcome.content))
   }
 
   /// Removes images that no instance uses: the dangling ones, or with `all` every one, that `include` agrees to.
@@ -68,24 +80,17 @@ extension ImageService {
     var removed: [ImageRemoval] = []
     var reclaimed: Int64 = 0
     for image in try await list() where (all || image.isDangling) && !used.contains(image.id) && include(image) {
-      let before = try await storedSize(image)
       do {
-        removed += try await remove(image.id.description, force: true)
+        let removal = try await removeAndCount(image.id.description, force: true)
+        removed += removal.removals
+        reclaimed += removal.freed
       } catch let error as ApusError where error.code == .conflict || error.code == .notFound {
         // An instance was made of it, or somebody else removed it, just now.
         continue
       }
-      reclaimed += before - (try await storedSize(image))
     }
     reclaimed += try await collectGarbage(olderThan: .seconds(3600))
     return (removed, reclaimed)
-  }
-
-  private func storedSize(_ image: Image) async throws -> Int64 {
-    try await blocking.run { [self] in
-      Set(image.manifest.layers.map(\.digest)).reduce(Int64(0)) { $0 + (content.size(of: $1) ?? 0) }
-        + Set(image.layers).reduce(Int64(0)) { $0 + (layers.size(of: $1) ?? 0) }
-    }
   }
 
   // MARK: History

@@ -15,11 +15,13 @@ import Synchronization
 public final class ImageService: Sendable {
   let database: any DatabaseWriter
   let content: ContentStore
-  let layers: EROFSLayerStore
+  let layers: any LayerStore
   let blocking: BlockingPool
   let logger: Logger
+  let settings: ImageSettings
   let holds = ContentHolds()
   let fetches = SharedFetches()
+  let flushing = FlushState()
   private let uses: @Sendable () async -> [ImageUse]
   private let publish: @Sendable (EngineEvent) -> Void
 
@@ -37,11 +39,13 @@ public final class ImageService: Sendable {
   ///   - blocking: threads for everything that touches files.
   ///   - uses: which images and layers the instances need.
   ///   - publish: where the `image` events go.
+  ///   - settings: bounds, and what is collected when.
   /// - Throws: when the tables cannot be made. Blocks.
   public init(
-    database: any DatabaseWriter, content: ContentStore, layers: EROFSLayerStore, blocking: BlockingPool,
+    database: any DatabaseWriter, content: ContentStore, layers: any LayerStore, blocking: BlockingPool,
     uses: @escaping @Sendable () async -> [ImageUse] = { [] },
-    publish: @escaping @Sendable (EngineEvent) -> Void = { _ in }, logger: Logger
+    publish: @escaping @Sendable (EngineEvent) -> Void = { _ in }, settings: ImageSettings = ImageSettings(),
+    logger: Logger
   ) throws {
     self.database = database
     self.content = content
@@ -49,12 +53,13 @@ public final class ImageService: Sendable {
     self.blocking = blocking
     self.uses = uses
     self.publish = publish
+    self.settings = settings
     self.logger = logger
-    // Nothing writes yet: what is half-written is a dead daemon's.
-    try content.recover()
     var migrator = DatabaseMigrator()
     ImageTable.register(in: &migrator)
     try migrator.migrate(database)
+    // Nothing writes yet: what is half-written is a dead daemon's.
+    try recover()
   }
 
   // MARK: Finding

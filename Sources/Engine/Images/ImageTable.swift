@@ -55,6 +55,7 @@ enum ImageTable {
           CREATE INDEX image_content_image ON image_content(image);
           """)
     }
+    registerTargets(in: &migrator)
   }
 
   // MARK: Reading
@@ -116,13 +117,20 @@ enum ImageTable {
   }
 
   static func allContent(_ database: Database) throws -> Set<StoredItem> {
-    Set(try Row.fetchAll(database, sql: "SELECT DISTINCT digest, layer FROM image_content").compactMap(item))
+    Set(
+      try Row.fetchAll(
+        database, sql: "SELECT digest, layer FROM image_content UNION SELECT digest, 0 FROM image_index_content"
+      ).compactMap(item))
   }
 
   static func isReferenced(_ item: StoredItem, _ database: Database) throws -> Bool {
-    try Bool.fetchOne(
+    let named = try Bool.fetchOne(
       database, sql: "SELECT EXISTS (SELECT 1 FROM image_content WHERE digest = ? AND layer = ?)",
-      arguments: [item.digest.description, item.isLayer]) ?? false
+      arguments: [item.digest.description, item.isLayer])
+    if named == true || item.isLayer { return named ?? false }
+    return try Bool.fetchOne(
+      database, sql: "SELECT EXISTS (SELECT 1 FROM image_index_content WHERE digest = ?)",
+      arguments: [item.digest.description]) ?? false
   }
 
   // MARK: Writing
@@ -130,29 +138,34 @@ enum ImageTable {
   /// Adds an image, or what is new about one that is there. A manifest that came from elsewhere (`original`) takes the
   /// place of one that was made up for an archive without any; the content of both is kept.
   static func add(
-    _ image: ImageRow, content: [StoredItem: Int64], names: [String], original: Bool, _ database: Database
+    _ image: ImageRow, content: [StoredItem: Int64], names: [String], target: Digest, original: Bool,
+    _ database: Database
   ) throws {
     let id = image.id.description
     try database.execute(
       sql: """
-        INSERT INTO image (id, manifest, added) VALUES (?, ?, ?)
-        ON CONFLICT (id) DO UPDATE SET added = excluded.added\(original ? ", manifest = excluded.manifest" : "")
+        INSERT INTO image (id, manifest, added, used) VALUES (?, ?, ?, ?)
+        ON CONFLICT (id) DO UPDATE SET added = excluded.added, used = excluded.used\
+        \(original ? ", manifest = excluded.manifest" : "")
         """,
-      arguments: [id, image.manifest.description, image.added.timeIntervalSince1970])
+      arguments: [
+        id, image.manifest.description, image.added.timeIntervalSince1970, image.added.timeIntervalSince1970,
+      ])
     for (item, size) in content {
       try database.execute(
         sql: "INSERT OR IGNORE INTO image_content (digest, layer, image, size) VALUES (?, ?, ?, ?)",
         arguments: [item.digest.description, item.isLayer, id, size])
     }
-    for name in names { try point(name, at: image.id, database) }
+    for name in names { try point(name, at: image.id, target: target, database) }
   }
 
-  static func point(_ name: String, at id: Digest, _ database: Database) throws {
+  /// - Parameter target: the manifest or index that the name stands for.
+  static func point(_ name: String, at id: Digest, target: Digest, _ database: Database) throws {
     try database.execute(
       sql: """
-        INSERT INTO image_reference (name, image) VALUES (?, ?)
-        ON CONFLICT (name) DO UPDATE SET image = excluded.image
-        """, arguments: [name, id.description])
+        INSERT INTO image_reference (name, image, target) VALUES (?, ?, ?)
+        ON CONFLICT (name) DO UPDATE SET image = excluded.image, target = excluded.target
+        """, arguments: [name, id.description, target.description])
   }
 
   static func removeName(_ name: String, _ database: Database) throws {
@@ -178,7 +191,7 @@ enum ImageTable {
     return ImageRow(id: id, manifest: manifest, added: Date(timeIntervalSince1970: row["added"]))
   }
 
-  private static func item(_ row: Row) -> StoredItem? {
+  static func item(_ row: Row) -> StoredItem? {
     guard let digest = Digest(row["digest"] as String) else { return nil }
     return row["layer"] as Bool ? .layer(digest) : .blob(digest)
   }

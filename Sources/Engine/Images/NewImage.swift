@@ -17,16 +17,26 @@ struct NewImage: Sendable {
   var layers: [FetchedLayer]
   /// Canonical names.
   var names: [String]
+  /// What the names stand for; nil: the manifest.
+  var target: Digest?
+  /// The indexes of a target that is one, to be written.
+  var documents: [(descriptor: Descriptor, bytes: [UInt8])] = []
+  /// Blobs in the store to be kept for such a target, besides this image's own.
+  var indexContent: [Digest: Int64] = [:]
   /// The manifest came with the image, rather than being made here.
   var isOriginal: Bool
 }
 
 extension ImageService {
   /// Enters an image: documents first, then names, in one transaction. The caller holds the content.
+  /// Indexes that lost their last name by it are collected.
   /// - Returns: whether the image and its names were there already.
   func add(_ image: NewImage) async throws -> Bool {
     try await blocking.run { [self] in
-      for (bytes, digest) in [(image.config, image.id), (image.manifest, image.manifestDigest)] {
+      let documents =
+        [(image.config, image.id), (image.manifest, image.manifestDigest)]
+        + image.documents.map { ($0.bytes, $0.descriptor.digest) }
+      for (bytes, digest) in documents {
         guard !content.contains(digest) else { continue }
         let writer = try BlobWriter(store: content, algorithm: digest.algorithm)
         try bytes.withUnsafeBytes { try writer.write($0) }
@@ -37,16 +47,26 @@ extension ImageService {
       ]
       for blob in image.blobs { items[.blob(blob.digest)] = blob.size }
       for layer in image.layers { items[.layer(layer.diffID)] = layer.tarSize }
-      return try write { database in
+      let target = image.target ?? image.manifestDigest
+      let (known, unnamed) = try write { database in
         let known =
-          try image.names.allSatisfy { try ImageTable.imageID(named: $0, database) == image.id }
-          && ImageTable.image(image.id, database) != nil
+          try image.names.allSatisfy {
+            try ImageTable.imageID(named: $0, database) == image.id
+              && ImageTable.target(named: $0, database) == target
+          } && ImageTable.image(image.id, database) != nil
         if !known {
           let row = ImageRow(id: image.id, manifest: image.manifestDigest, added: Date())
-          try ImageTable.add(row, content: items, names: image.names, original: image.isOriginal, database)
+          try ImageTable.add(
+            row, content: items, names: image.names, target: target, original: image.isOriginal, database)
         }
-        return known
+        let written = image.documents.map { ($0.descriptor.digest, Int64($0.bytes.count)) }
+        try ImageTable.addIndex(
+          target, content: image.indexContent.merging(written, uniquingKeysWith: { first, _ in first }), database)
+        return (known, try ImageTable.dropUnnamedIndexes(database))
       }
+      if !unnamed.isEmpty { collectLater(unnamed) }
+      changed()
+      return known
     }
   }
 

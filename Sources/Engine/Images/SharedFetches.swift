@@ -27,12 +27,10 @@ final class SharedFetches: Sendable {
   /// - Parameters:
   ///   - digest: of the blob.
   ///   - start: makes the download, if nobody else has begun it.
-  ///   - abandoned: is given the layer when the download ended well, but nobody waited any more.
   /// - Throws: what the download threw, for all who waited; `CancellationError` for who gave up.
   func layer(
     _ digest: Digest, report: @escaping Report,
-    start: @escaping @Sendable (@escaping Report) async throws -> FetchedLayer,
-    abandoned: @escaping @Sendable (FetchedLayer) -> Void
+    start: @escaping @Sendable (@escaping Report) async throws -> FetchedLayer
   ) async throws -> FetchedLayer {
     let me = state.withLock { state in
       state.next += 1
@@ -41,7 +39,7 @@ final class SharedFetches: Sendable {
     defer { state.withLock { _ = $0.cancelled.remove(me) } }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        join(digest, me, Waiter(continuation: continuation, report: report), start, abandoned)
+        join(digest, me, Waiter(continuation: continuation, report: report), start)
       }
     } onCancel: {
       leave(digest, me)
@@ -50,8 +48,7 @@ final class SharedFetches: Sendable {
 
   private func join(
     _ digest: Digest, _ me: UInt64, _ waiter: Waiter,
-    _ start: @escaping @Sendable (@escaping Report) async throws -> FetchedLayer,
-    _ abandoned: @escaping @Sendable (FetchedLayer) -> Void
+    _ start: @escaping @Sendable (@escaping Report) async throws -> FetchedLayer
   ) {
     let gone = state.withLock { state in
       guard state.cancelled.remove(me) == nil else { return true }
@@ -67,7 +64,7 @@ final class SharedFetches: Sendable {
           } catch {
             result = .failure(error)
           }
-          if !finish(digest, me, result), case .success(let layer) = result { abandoned(layer) }
+          finish(digest, me, result)
         }
         state.fetches[digest] = Fetch(owner: me, task: task, waiting: [me: waiter])
       }
@@ -84,14 +81,13 @@ final class SharedFetches: Sendable {
     for report in reports { report(progress) }
   }
 
-  /// - Returns: whether anybody got the result.
-  private func finish(_ digest: Digest, _ owner: UInt64, _ result: Result<FetchedLayer, any Error>) -> Bool {
+  /// A layer that nobody waits for any more stays, for the next who wants it.
+  private func finish(_ digest: Digest, _ owner: UInt64, _ result: Result<FetchedLayer, any Error>) {
     let waiters = state.withLock { state -> [Waiter] in
       guard state.fetches[digest]?.owner == owner else { return [] }
       return state.fetches.removeValue(forKey: digest).map { Array($0.waiting.values) } ?? []
     }
     for waiter in waiters { waiter.continuation.resume(with: result) }
-    return !waiters.isEmpty
   }
 
   private func leave(_ digest: Digest, _ me: UInt64) {

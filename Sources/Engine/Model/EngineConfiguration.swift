@@ -8,10 +8,16 @@ public struct EngineConfiguration: Sendable {
   public var runtimePath: String
   /// Parent of every instance's cgroup, relative to each hierarchy's root.
   public var cgroupParent: String
-  public init(root: String, runDirectory: String, runtimePath: String, cgroupParent: String = "apus") {
+  /// Bounds and policies of images.
+  public var images: ImageSettings
+  public init(
+    root: String, runDirectory: String, runtimePath: String, cgroupParent: String = "apus",
+    images: ImageSettings = ImageSettings()
+  ) {
     self.root = root
     self.runDirectory = runDirectory
     self.runtimePath = runtimePath
     self.cgroupParent = cgroupParent
+    self.images = images
   }
 }

@@ -20,8 +20,9 @@ struct Apus: ParsableCommand {
       AttachCommand.self, CpCommand.self, DiffCommand.self, ExportCommand.self, CommitCommand.self,
       InspectCommand.self, RenameCommand.self, UpdateCommand.self, WaitCommand.self, TopCommand.self,
       StatsCommand.self, EventsCommand.self, ImagesCommand.self, PullCommand.self, PushCommand.self, TagCommand.self,
-      RmiCommand.self, SaveCommand.self, LoadCommand.self, ImportCommand.self, HistoryCommand.self, LoginCommand.self,
-      LogoutCommand.self, ImageCommand.self, ContainerCommand.self, VolumeCommand.self, SystemCommand.self,
+      RmiCommand.self, SaveCommand.self, LoadCommand.self, ImportCommand.self, HistoryCommand.self, SearchCommand.self,
+      LoginCommand.self, LogoutCommand.self, ImageCommand.self, ManifestCommand.self, ContainerCommand.self,
+      VolumeCommand.self, SystemCommand.self,
       InfoCommand.self, VersionCommand.self, CompletionCommand.self,
     ])
 

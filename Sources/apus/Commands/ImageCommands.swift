@@ -41,7 +41,7 @@ struct ImagesOptions: ParsableArguments {
   var digests = false
   @Option(
     name: .shortAndLong,
-    help: .init("Show those that match: reference, label, dangling, before, since.", valueName: "key=value"))
+    help: .init("Show those that match: reference, label, dangling, before, since, until.", valueName: "key=value"))
   var filter: [String] = []
   @OptionGroup var format: FormatOptions
   @Argument(help: .init("Only images of this name.", valueName: "name"), completion: .images)
@@ -156,32 +156,11 @@ struct PullCommand: Verb {
   var name: String
 
   func run() throws {
+    let (repository, tag) = ImagePull.split(name)
+    if allTags, tag != nil { throw ExitStatus(status: 1, message: "tag can't be used with --all-tags/-a") }
+    if !allTags, tag == nil, !quiet { try Console.printLine("Using default tag: latest") }
     try ImagePull(client: client(), reference: name, platform: platform, allTags: allTags).run(quiet: quiet, output: 1)
-    if quiet { try Console.printLine(name) }
-  }
-}
-
-struct PushCommand: Verb {
-  static let configuration = CommandConfiguration(
-    commandName: "push", abstract: "Send an image to a registry (not yet).", shouldDisplay: false)
-  static let flags = "all-tags a quiet q disable-content-trust"
-
-  @OptionGroup var connection: ConnectionOptions
-  @Flag(name: [.customShort("a"), .long], help: .hidden)
-  var allTags = false
-  @Flag(name: .shortAndLong, help: .hidden)
-  var quiet = false
-  @Flag(help: .hidden)
-  var disableContentTrust = false
-  @Argument(help: .init(valueName: "name[:tag]"), completion: .images)
-  var name: String
-
-  func run() throws {
-    throw ExitStatus(
-      status: 1,
-      message:
-        "Pushing images is not supported yet; 'apus save \(name) -o image.tar' writes a file that other tools can "
-        + "push.")
+    try Console.printLine(ImagePull.canonical(repository, allTags ? nil : tag ?? "latest"))
   }
 }
 
@@ -259,6 +238,8 @@ enum ImageRow {
     let id = image["Id"].string ?? ""
     let created = image["Created"].int ?? 0
     let digests = image["RepoDigests"].strings
+    let size = image["Size"].int ?? 0
+    let shared = image["SharedSize"].int ?? -1
     var names = image["RepoTags"].strings.filter { $0 != "<none>:<none>" }
     if names.isEmpty { names = [digests.first.map { ImagePull.split($0).name + ":<none>" } ?? "<none>:<none>"] }
     return names.map { name in
@@ -272,10 +253,10 @@ enum ImageRow {
         "Digest": .string(digest ?? "<none>"),
         "ID": .string(full ? id : Humanize.shortID(id)),
         "Repository": .string(repository),
-        "SharedSize": "N/A",
-        "Size": .string(Humanize.size(image["Size"].int ?? 0)),
+        "SharedSize": .string(shared < 0 ? "N/A" : Humanize.size(shared)),
+        "Size": .string(Humanize.size(size)),
         "Tag": .string(tag ?? "<none>"),
-        "UniqueSize": "N/A",
+        "UniqueSize": .string(shared < 0 ? "N/A" : Humanize.size(size - shared)),
       ]
     }
   }

@@ -32,4 +32,19 @@ struct ImagePull {
     guard let colon = reference[start...].lastIndex(of: ":") else { return (reference, nil) }
     return (String(reference[..<colon]), String(reference[reference.index(after: colon)...]))
   }
+
+  /// A name in full: `docker.io/library/debian:12`.
+  static func canonical(_ name: String, _ tag: String?) -> String {
+    let registry = RegistryLogin.registry(of: name)
+    var path = name[...]
+    if let slash = name.firstIndex(of: "/"), registry != "docker.io" || Self.namesHub(name[..<slash]) {
+      path = name[name.index(after: slash)...]
+    }
+    let full = "\(registry)/" + (registry == "docker.io" && !path.contains("/") ? "library/" : "") + path
+    return full + (tag.map { ($0.contains(":") ? "@" : ":") + $0 } ?? "")
+  }
+
+  private static func namesHub(_ first: Substring) -> Bool {
+    ["docker.io", "index.docker.io", "registry-1.docker.io"].contains(String(first))
+  }
 }

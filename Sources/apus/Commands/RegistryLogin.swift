@@ -1,31 +1,48 @@
 import Errors
 import Glibc
 
-/// Credentials for registries, kept where Docker keeps them: `auths` in `~/.docker/config.json`.
+/// Who somebody is to a registry.
+struct RegistryAccount: Equatable {
+  var user: String
+  var secret: String
+  /// The secret is an OAuth refresh token; there is no password then.
+  var isToken = false
+
+  /// The value of `X-Registry-Auth` before base64.
+  func auth(for registry: String) -> JSON {
+    let server = registry == "docker.io" ? RegistryLogin.hub : registry
+    if isToken {
+      return [
+        "username": .string(user), "identitytoken": .string(secret), "serveraddress": .string(server),
+      ]
+    }
+    return ["username": .string(user), "password": .string(secret), "serveraddress": .string(server)]
+  }
+}
+
+/// Accounts at registries, kept where Docker keeps them: in a credential helper where `~/.docker/config.json` names one
+/// (`credHelpers`, `credsStore`), else in its `auths`.
 enum RegistryLogin {
   /// The key under which Docker files its own registry.
-  private static let hub = "https://index.docker.io/v1/"
+  static let hub = "https://index.docker.io/v1/"
 
   /// The header that hands the daemon the credentials for an image's registry; none where there are none.
   static func headers(for name: String) -> [(String, String)] {
     let registry = registry(of: name)
-    guard let bytes = try? LocalFile.read(path), let auths = try? JSONReader.read(bytes)["auths"] else { return [] }
-    let keys =
-      registry == "docker.io"
-      ? [hub, "docker.io", "index.docker.io"] : [registry, "https://\(registry)", "http://\(registry)"]
-    guard let entry = keys.lazy.map({ auths[$0] }).first(where: { !$0.isNull }) else { return [] }
-    var auth: JSON = [:]
-    if let token = entry["identitytoken"].string { auth["identitytoken"] = .string(token) }
-    if let text = entry["auth"].string, let pair = Base64.decode(text) {
-      let parts = String(decoding: pair, as: UTF8.self).split(separator: ":", maxSplits: 1).map(String.init)
-      if parts.count == 2 {
-        auth["username"] = .string(parts[0])
-        auth["password"] = .string(parts[1])
+    guard let account = account(for: registry) else { return [] }
+    return [("X-Registry-Auth", Base64.encode(account.auth(for: registry).bytes(), urlSafe: true))]
+  }
+
+  /// The account that is kept for a registry. What cannot be read is no account: the registry will say what it misses.
+  static func account(for registry: String) -> RegistryAccount? {
+    guard let file = try? DockerConfiguration.read() else { return nil }
+    if let helper = file.helper(for: registry) {
+      for key in keys(for: registry) {
+        if let account = try? helper.get(key) { return account }
       }
+      // A helper that has nothing does not hide what an earlier login left in the file.
     }
-    guard !auth.members.isEmpty else { return [] }
-    auth["serveraddress"] = .string(registry == "docker.io" ? hub : registry)
-    return [("X-Registry-Auth", Base64.encode(auth.bytes(), urlSafe: true))]
+    return file.account(keys(for: registry))
   }
 
   /// The registry an image name begins with: a first part that has a dot or a colon, or is `localhost`.
@@ -33,74 +50,54 @@ enum RegistryLogin {
     guard let slash = name.firstIndex(of: "/") else { return "docker.io" }
     let first = name[..<slash]
     let isHost = first.contains(".") || first.contains(":") || first == "localhost"
-    return isHost && first != "index.docker.io" ? String(first) : "docker.io"
+    return isHost && first != "index.docker.io" && first != "registry-1.docker.io" ? String(first) : "docker.io"
   }
 
-  static var directory: String {
-    if let value = getenv("DOCKER_CONFIG") { return String(cString: value) }
-    return (getenv("HOME").map { String(cString: $0) } ?? "/root") + "/.docker"
+  /// The registry that a user names in `login` and `logout`: a name, or an address as old clients keep it.
+  static func registry(named text: String) -> String {
+    var rest = text[...]
+    for scheme in ["https://", "http://"] where rest.hasPrefix(scheme) { rest = rest.dropFirst(scheme.count) }
+    return registry(of: String(rest.prefix { $0 != "/" }) + "/")
   }
 
-  static var path: String { directory + "/config.json" }
+  /// The names under which a registry may be filed, the usual one first.
+  static func keys(for registry: String) -> [String] {
+    registry == "docker.io"
+      ? [hub, "docker.io", "index.docker.io"] : [registry, "https://\(registry)", "http://\(registry)"]
+  }
 
-  /// Files the credentials, leaving everything else in the file as it was. `credentials` nil forgets them.
-  static func store(_ credentials: (user: String, password: String)?, for registry: String) throws {
-    var file: JSON = [:]
-    if access(path, F_OK) == 0 { file = try JSONReader.read(try LocalFile.read(path)) }
-    let key = registry == "docker.io" ? hub : registry
-    var auths = file["auths"].members.filter { $0.key != key }
-    if let credentials {
-      let pair = Base64.encode(Array("\(credentials.user):\(credentials.password)".utf8))
-      auths.append(.init(key: key, value: ["auth": .string(pair)]))
+  /// Keeps an account.
+  /// - Returns: the file in which its password can be read, nil where a helper keeps it.
+  static func store(_ account: RegistryAccount, for registry: String) throws -> String? {
+    var file = try DockerConfiguration.read()
+    let key = keys(for: registry)[0]
+    if let helper = file.helper(for: registry) {
+      try helper.store(account, for: key)
+      // The entry without a secret says that there is one elsewhere.
+      file.set([:], for: key)
+      try file.write()
+      return nil
     }
-    file["auths"] = .object(auths)
-    mkdir(directory, 0o700)
-    // Renamed into place: a full disk must not cost the user his other logins.
-    let temporary = path + ".\(getpid())"
-    unlink(temporary)
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw LocalFile.failure("create", temporary) }
-    defer { close(descriptor) }
-    try LocalFile.write(file.bytes(.indented)[...] + [0x0A], to: descriptor, named: temporary)
-    guard rename(temporary, path) == 0 else { throw LocalFile.failure("replace", path) }
+    file.set(DockerConfiguration.entry(account), for: key)
+    try file.write()
+    return DockerConfiguration.path
   }
-}
 
-/// Base64 (RFC 4648).
-enum Base64 {
-  private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-  static func encode(_ bytes: [UInt8], urlSafe: Bool = false) -> String {
-    var output: [UInt8] = []
-    for start in stride(from: 0, to: bytes.count, by: 3) {
-      let group = bytes[start..<min(start + 3, bytes.count)]
-      var bits = 0
-      for position in 0..<3 { bits = bits << 8 | (position < group.count ? Int(group[start + position]) : 0) }
-      for position in 0..<4 {
-        if position > group.count {
-          output.append(UInt8(ascii: "="))
-        } else {
-          output.append(alphabet[bits >> (18 - 6 * position) & 63])
-        }
+  /// Forgets an account.
+  /// - Returns: whether there was one.
+  static func erase(_ registry: String) throws -> Bool {
+    var file = try DockerConfiguration.read()
+    let keys = keys(for: registry)
+    var found = keys.contains { file.contains($0) }
+    if let helper = file.helper(for: registry) {
+      for key in keys where (try? helper.get(key)) != nil {
+        found = true
+        try helper.erase(key)
       }
     }
-    let text = String(decoding: output, as: UTF8.self)
-    guard urlSafe else { return text }
-    return String(text.map { $0 == "+" ? "-" : $0 == "/" ? "_" : $0 })
-  }
-
-  static func decode(_ text: String) -> [UInt8]? {
-    var output: [UInt8] = []
-    var bits = 0, count = 0
-    for byte in text.utf8 where byte != UInt8(ascii: "=") {
-      guard let value = alphabet.firstIndex(of: byte) else { return nil }
-      bits = (bits << 6 | value) & 0xFFFFFF
-      count += 6
-      if count >= 8 {
-        count -= 8
-        output.append(UInt8(bits >> count & 0xFF))
-      }
-    }
-    return output
+    guard found else { return false }
+    for key in keys { file.remove(key) }
+    try file.write()
+    return true
   }
 }

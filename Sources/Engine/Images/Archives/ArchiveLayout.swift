@@ -8,6 +8,8 @@ struct ArchivedImage: Sendable {
   var manifest: (document: Manifest, bytes: [UInt8], digest: Digest)?
   var configBytes: [UInt8]
   var config: ImageConfiguration
+  /// The index through which it was found, where the archive has all that the index names.
+  var index: (digest: Digest, content: [Digest: Int64])?
   /// Files of the layers, lowest first; unused with a manifest.
   var layerFiles: [String] = []
   var names: [Reference]
@@ -15,7 +17,11 @@ struct ArchivedImage: Sendable {
 
 /// Finds the images of an archive: OCI image layout (image-spec, "Image Layout"), Docker's `manifest.json`, or both in
 /// one, as `docker save` writes since version 25; then the layout's digests count, and both tell names.
-enum ArchiveLayout {
+struct ArchiveLayout {
+  private let spool: ArchiveSpool
+  /// nil: this host's.
+  private let platform: Platform?
+
   /// One line of Docker's `manifest.json`.
   private struct Item: Decodable {
     var Config: String
@@ -26,13 +32,14 @@ enum ArchiveLayout {
   private static let imageLimit = 1000
 
   /// - Throws: `invalidArgument` when it is no image archive, or a broken one.
-  static func images(in spool: ArchiveSpool) throws -> [ArchivedImage] {
+  static func images(in spool: ArchiveSpool, platform: Platform? = nil) throws -> [ArchivedImage] {
+    let layout = ArchiveLayout(spool: spool, platform: platform)
     let items = try dockerItems(spool)
     if let bytes = try spool.document("index.json") {
-      let images = try layoutImages(try Index(json: bytes), spool, items ?? [])
+      let images = try layout.images(try Index(json: bytes), items ?? [])
       if !images.isEmpty { return images }
     }
-    if let items { return try items.map { try dockerImage($0, spool) } }
+    if let items { return try items.map { try dockerImage($0, spool) }.filter(layout.isWanted) }
     if spool.file("repositories") != nil {
       throw ApusError(
         .unsupported,
@@ -80,34 +87,39 @@ enum ArchiveLayout {
 
   // MARK: OCI layout
 
-  private static func layoutImages(
-    _ index: Index, _ spool: ArchiveSpool, _ items: [Item]
-  ) throws -> [ArchivedImage] {
-    guard index.manifests.count <= imageLimit else {
+  private func isWanted(_ image: ArchivedImage) -> Bool {
+    platform.map { $0.distance(to: image.config.platform) != nil } ?? true
+  }
+
+  private func images(_ index: Index, _ items: [Item]) throws -> [ArchivedImage] {
+    guard index.manifests.count <= Self.imageLimit else {
       throw ApusError(.invalidArgument, "the archive holds too many images")
     }
     let candidates = index.manifests.filter {
       $0.annotations?["vnd.docker.reference.type"] == nil && $0.platform?.os != "unknown"
     }
     // Several nameless manifests for several platforms are one image.
-    let nameless = candidates.filter { name(of: $0) == nil && $0.platform != nil }
+    let nameless = candidates.filter { Self.name(of: $0) == nil && $0.platform != nil }
     var chosen = candidates
     if nameless.count > 1, nameless.count == candidates.count,
       Set(nameless.compactMap { $0.platform?.normalized }).count == nameless.count,
-      let best = index.manifest(for: .host)
+      let best = index.manifest(for: platform ?? .host)
     {
       chosen = [best]
     }
     var images: [ArchivedImage] = []
     for descriptor in chosen {
-      guard var image = try layoutImage(descriptor, spool, depth: 0) else { continue }
-      if let name = name(of: descriptor) { image.names = [name] }
+      guard var image = try image(descriptor, depth: 0), isWanted(image) else { continue }
+      if let name = Self.name(of: descriptor) { image.names = [name] }
+      if MediaType.isIndex(descriptor.mediaType) { image.index = try wholeIndex(descriptor) }
       // Docker's file knows names that the layout has no place for.
       let id = ContentDigest.sha256(image.configBytes)
       for item in items where item.Config.contains(id.hex) {
-        for name in try names(of: item) where !image.names.contains(name) { image.names.append(name) }
+        for name in try Self.names(of: item) where !image.names.contains(name) { image.names.append(name) }
       }
-      if let known = images.firstIndex(where: { $0.manifest?.digest == image.manifest?.digest }) {
+      if let known = images.firstIndex(where: {
+        $0.manifest?.digest == image.manifest?.digest && $0.index?.digest == image.index?.digest
+      }) {
         images[known].names += image.names.filter { !images[known].names.contains($0) }
       } else {
         images.append(image)
@@ -128,16 +140,38 @@ enum ArchiveLayout {
     return reference.withDefaultTag
   }
 
-  private static func layoutImage(_ descriptor: Descriptor, _ spool: ArchiveSpool, depth: Int) throws -> ArchivedImage?
-  {
-    guard depth < 4 else { throw ApusError(.invalidArgument, "the archive's indexes are nested too deeply") }
+  /// All blobs of an index, verified; nil where the archive lacks one: a part of an index is no index.
+  private func wholeIndex(_ top: Descriptor) throws -> (digest: Digest, content: [Digest: Int64])? {
+    var content: [Digest: Int64] = [:]
+    var waiting = [(top, 0)]
+    while let (descriptor, depth) = waiting.popLast() {
+      guard content[descriptor.digest] == nil else { continue }
+      guard spool.has(descriptor) else { return nil }
+      guard content.count < ImageTarget.documentLimit * 8, depth <= ImageTarget.depthLimit else {
+        throw ApusError(.invalidArgument, "the archive's indexes name too much, or are nested too deeply")
+      }
+      content[descriptor.digest] = descriptor.size
+      try spool.blob(descriptor)
+      guard MediaType.isIndex(descriptor.mediaType) || MediaType.isManifest(descriptor.mediaType) else { continue }
+      let document = try ImageTarget.Document(bytes: spool.document(descriptor), digest: descriptor.digest)
+      switch document.kind {
+      case .index(let index): waiting += index.manifests.map { ($0, depth + 1) }
+      case .manifest(let manifest):
+        waiting += ([manifest.config] + manifest.layers.filter { !$0.isForeign }).map { ($0, depth) }
+      }
+    }
+    return (top.digest, content)
+  }
+
+  private func image(_ descriptor: Descriptor, depth: Int) throws -> ArchivedImage? {
+    guard depth < ImageTarget.depthLimit else {
+      throw ApusError(.invalidArgument, "the archive's indexes are nested too deeply")
+    }
     if MediaType.isIndex(descriptor.mediaType) {
       let index = try Index(json: spool.document(descriptor))
-      guard let next = index.manifest(for: .host) ?? index.manifests.first(where: { $0.platform?.os != "unknown" })
-      else {
-        return nil
-      }
-      return try layoutImage(next, spool, depth: depth + 1)
+      let fallback = platform == nil ? index.manifests.first { $0.platform?.os != "unknown" } : nil
+      guard let next = index.manifest(for: platform ?? .host) ?? fallback else { return nil }
+      return try image(next, depth: depth + 1)
     }
     guard MediaType.isManifest(descriptor.mediaType) else { return nil }
     let bytes = try spool.document(descriptor)

@@ -118,6 +118,12 @@ final class ArchiveSpool: ArchiveReader.Consumer, @unchecked Sendable {
     }
   }
 
+  /// Whether the archive or the store has what a descriptor names.
+  func has(_ descriptor: Descriptor) -> Bool {
+    file("blobs/\(descriptor.digest.algorithm.rawValue)/\(descriptor.digest.hex)") != nil
+      || content.contains(descriptor.digest)
+  }
+
   /// What a descriptor names, from `blobs/…` of the archive or from the store, verified.
   func blob(_ descriptor: Descriptor) throws(ApusError) {
     let name = "blobs/\(descriptor.digest.algorithm.rawValue)/\(descriptor.digest.hex)"

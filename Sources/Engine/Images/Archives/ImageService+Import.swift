@@ -52,8 +52,8 @@ extension ImageService {
   private func importLayer<Source: AsyncSequence & Sendable>(
     _ bytes: Source, compressTo: BlobCompression?
   ) async throws -> IngestedLayer where Source.Element == ByteBuffer {
-    let ingest = try await blocking.run { [layers] in
-      try LayerIngest(store: layers, keepBlob: true, compressTo: compressTo)
+    let ingest = try await blocking.run { [layers, settings] in
+      try LayerIngest(store: layers, keepBlob: true, compressTo: compressTo, limits: settings.layerLimits)
     }
     return try await self.ingest(bytes, with: ingest)
   }
@@ -94,8 +94,8 @@ extension ImageService {
         }
       }()
       do {
-        let layer = try await threads.run { [layers] in
-          let ingest = try LayerIngest(store: layers, keepBlob: true, compressTo: .gzip)
+        let layer = try await threads.run { [layers, settings] in
+          let ingest = try LayerIngest(store: layers, keepBlob: true, compressTo: .gzip, limits: settings.layerLimits)
           let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
           defer { buffer.deallocate() }
           while case let count = try child.output.read(into: buffer), count > 0 {

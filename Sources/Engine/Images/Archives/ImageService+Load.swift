@@ -8,9 +8,11 @@ import NIOCore
 extension ImageService {
   /// Brings the images of an archive into the store: docker-archive or OCI layout, plain or compressed, read as it
   /// arrives. For each image one message carries `loaded` and its ID.
+  /// - Parameter platform: of an index, the image for this platform; nil: this host's, or else its first.
   /// - Throws: (in the stream) `invalidArgument` for an archive that is broken or none; nothing stays behind then.
-  public func load(from bytes: ByteStream) -> ProgressStream {
+  public func load(from bytes: ByteStream, platform: String? = nil) -> ProgressStream {
     progress { [self] report in
+      let wanted = try platform.flatMap { $0.isEmpty ? nil : try Platform(parsing: $0) }
       let hold = holdEverything()
       defer { hold.release() }
       let spool = ArchiveSpool(content: content)
@@ -20,9 +22,14 @@ extension ImageService {
         try await pump(bytes) { try reader.write($0) }
         let images = try await blocking.run {
           try reader.finish()
-          return try ArchiveLayout.images(in: spool)
+          return try ArchiveLayout.images(in: spool, platform: wanted)
         }
-        guard !images.isEmpty else { throw ApusError(.invalidArgument, "the archive holds no image for this system") }
+        guard !images.isEmpty else {
+          throw ApusError(
+            wanted == nil ? .invalidArgument : .notFound,
+            wanted.map { "requested platform (\($0)) not found: the archive holds no image for it" }
+              ?? "the archive holds no image for this system")
+        }
         // All or nothing: names are given when every image is complete.
         var complete: [(NewImage, [Reference])] = []
         for image in images {
@@ -68,7 +75,7 @@ extension ImageService {
     }
     let diffIDs = image.config.rootfs.diffIDs
     if let manifest = image.manifest {
-      try Self.checkLayers(of: manifest.document, name: title)
+      try checkLayers(of: manifest.document, name: title)
       let layers = try await inParallel(Array(zip(manifest.document.layers, diffIDs))) { [self] descriptor, diffID in
         try await blocking.run { try spool.blob(descriptor) }
         made.insert([.blob(descriptor.digest), .layer(diffID)])
@@ -78,11 +85,18 @@ extension ImageService {
         guard let layer else { throw ApusError(.internal, "a layer of \(title) is gone while it is loaded") }
         return layer
       }
+      try checkSize(layers.reduce(0) { $0 + $1.tarSize }, name: title)
       made.insert([.blob(manifest.digest), .blob(id)])
-      return NewImage(
+      var new = NewImage(
         id: manifest.document.config.digest, config: image.configBytes, manifest: manifest.bytes,
         manifestDigest: manifest.digest, blobs: manifest.document.layers, layers: layers, names: names, isOriginal: true
       )
+      if let index = image.index {
+        new.target = index.digest
+        new.indexContent = index.content
+        made.insert(Set(index.content.keys.map { .blob($0) }))
+      }
+      return new
     }
 
     if let known = try await knownImage(id, names: names) { return known }
@@ -127,7 +141,8 @@ extension ImageService {
       var count = try FileReading.read(source.raw, into: buffer)
       let isPlain = ArchiveKind(prefix: buffer[..<count]) == .plain
       let ingest = try LayerIngest(
-        store: layers, expectedDiffID: diffID, keepBlob: true, compressTo: isPlain ? .gzip : nil)
+        store: layers, expectedDiffID: diffID, keepBlob: true, compressTo: isPlain ? .gzip : nil,
+        limits: settings.layerLimits)
       while count > 0 {
         try ingest.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         count = try FileReading.read(source.raw, into: buffer)
