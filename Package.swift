@@ -33,11 +33,14 @@ let package = Package(
       name: "CISAL", path: "Sources/CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
     .systemLibrary(
       name: "CZstd", path: "Sources/CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CBZip2", path: "Sources/CBZip2", providers: [.apt(["libbz2-dev"])]),
+    .systemLibrary(
+      name: "CLZMA", path: "Sources/CLZMA", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
     .target(name: "ImageSpec", dependencies: [runtime("Errors")], swiftSettings: settings),
     .target(
       name: "Layers",
       dependencies: [
-        "CISAL", "CZstd", "ImageSpec", runtime("Errors"), runtime("Linux"),
+        "CBZip2", "CISAL", "CLZMA", "CZstd", "ImageSpec", runtime("Errors"), runtime("Linux"),
         .product(name: "Crypto", package: "swift-crypto"),
       ], swiftSettings: settings),
     .target(

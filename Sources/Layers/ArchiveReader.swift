@@ -34,15 +34,23 @@ public final class ArchiveReader: @unchecked Sendable {
   private var isStarted = false
   private var decompressor: (any Decompressor)?
   private var reader: TarReader
+  private var expansion: Expansion
+  private var size: Int64 = 0
 
-  /// - Parameter entryLimit: more entries than that are an error.
-  public init(into consumer: any Consumer, entryLimit: Int = 200_000) {
+  /// - Parameter limits: of the archive as a whole.
+  public init(into consumer: any Consumer, limits: LayerLimits = LayerLimits(totalSize: .max, entries: 200_000)) {
     sink = Sink(consumer)
-    reader = TarReader(entryLimit: entryLimit)
+    reader = TarReader(entryLimit: limits.entries)
+    expansion = Expansion(limits)
   }
 
-  /// - Throws: `invalidArgument` where the archive is broken, `unsupported` for compressions that are not read, and
-  ///   whatever the consumer throws.
+  /// - Parameter entryLimit: more entries than that are an error.
+  public convenience init(into consumer: any Consumer, entryLimit: Int) {
+    self.init(into: consumer, limits: LayerLimits(totalSize: .max, entries: entryLimit))
+  }
+
+  /// - Throws: `invalidArgument` where the archive is broken, `resourceExhausted` beyond the limits, and whatever the
+  ///   consumer throws.
   public func write(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
     guard !isStarted else { return try take(bytes) }
     prefix.append(contentsOf: bytes)
@@ -65,12 +73,19 @@ public final class ArchiveReader: @unchecked Sendable {
   }
 
   private func take(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
+    expansion.receive(bytes.count)
     guard let decompressor else { return try reader.consume(bytes, into: sink) }
-    try decompressor.decompress(bytes) { (piece) throws(ApusError) in try reader.consume(piece, into: sink) }
+    try decompressor.decompress(bytes) { (piece) throws(ApusError) in
+      size += Int64(piece.count)
+      try expansion.check(size, "the archive")
+      try reader.consume(piece, into: sink)
+    }
   }
 
   private final class Sink: TarSink {
     private let consumer: any Consumer
+    /// Holes cost an archive nothing, and whoever reads it everything.
+    private static let holeLimit: Int64 = 1 << 30
 
     init(_ consumer: any Consumer) { self.consumer = consumer }
 
@@ -90,6 +105,9 @@ public final class ArchiveReader: @unchecked Sendable {
 
     /// A sparse file is its zeros, for whoever hashes it.
     func hole(_ count: Int64) throws(ApusError) {
+      guard count <= Self.holeLimit else {
+        throw ApusError(.resourceExhausted, "the archive has a hole of \(count) bytes: pack it without sparse files")
+      }
       let zeros = [UInt8](repeating: 0, count: Int(min(count, 64 << 10)))
       var rest = count
       while rest > 0 {

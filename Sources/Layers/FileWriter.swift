@@ -59,6 +59,11 @@ struct FileWriter: ~Copyable {
     filled += 4
   }
 
+  /// Bytes that were left out.
+  private(set) var holes: Int64 = 0
+  /// From here on a hole costs less than its zeros: an archive can ask for a great many.
+  private static let smallestHole: Int64 = 16 << 10
+
   /// Zeros up to a multiple of `alignment`, a power of two.
   mutating func pad(to alignment: Int) throws(ApusError) {
     try zeros(-position & Int64(alignment - 1))
@@ -70,9 +75,10 @@ struct FileWriter: ~Copyable {
   /// Many zeros are left as a hole.
   mutating func zeros(_ count: Int64) throws(ApusError) {
     guard count > 0 else { return }
-    if count >= Int64(Self.capacity) {
+    if count >= Self.smallestHole {
       try flush()
       base += count
+      holes += count
       // A hole at the very end belongs to the file too.
       try check(ftruncate(descriptor.raw, off_t(base)), "cannot extend \(name)")
       return

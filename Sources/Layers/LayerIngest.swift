@@ -9,7 +9,7 @@ import Linux
 /// `@unchecked Sendable`: a stream with one user; that user may be on another thread from call to call, never on two.
 public final class LayerIngest: @unchecked Sendable {
   private let store: any LayerStore
-  private let limits: LayerLimits
+  private var expansion: Expansion
   private let expected: Descriptor?
   private let expectedDiffID: Digest?
   private let mediaType: String?
@@ -53,7 +53,7 @@ public final class LayerIngest: @unchecked Sendable {
       throw ApusError(.unsupported, "content of type \(mediaType.prefix(100)) is no layer that can be unpacked")
     }
     self.store = store
-    self.limits = limits
+    expansion = Expansion(limits)
     self.expected = expected
     self.expectedDiffID = expectedDiffID
     self.mediaType = mediaType
@@ -102,6 +102,7 @@ public final class LayerIngest: @unchecked Sendable {
   private func accept(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
     if received == 0, !isResuming { try blob?.restart() }
     received += Int64(bytes.count)
+    expansion.receive(bytes.count)
     if let expected, received > expected.size {
       throw ApusError(
         .invalidArgument, "layer \(expected.digest) is longer than the \(expected.size) bytes it should have")
@@ -116,7 +117,7 @@ public final class LayerIngest: @unchecked Sendable {
 
   /// Chooses the path the bytes take, and sends those that have been waiting.
   private func begin() throws(ApusError) {
-    let compression = try Compression(prefix: prefix[...])
+    let compression = Compression(prefix: prefix[...])
     self.compression = compression
     if compression != .plain { compressor = nil }
     decompressor = try compression.makeDecompressor()
@@ -150,10 +151,7 @@ public final class LayerIngest: @unchecked Sendable {
 
   private func takePlain(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
     tarSize += Int64(bytes.count)
-    guard tarSize <= limits.totalSize else {
-      throw ApusError(
-        .resourceExhausted, "the layer is larger than the \(limits.totalSize) bytes that are allowed uncompressed")
-    }
+    try expansion.check(max(tarSize, layer?.written ?? 0), "the layer")
     diffHasher.update(bytes)
     if let layer {
       try reader.consume(bytes, into: layer)

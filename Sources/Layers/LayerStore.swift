@@ -91,6 +91,9 @@ public final class LayerWriter {
 
   deinit { abort() }
 
+  /// Bytes written so far.
+  var written: Int64 { sink.written }
+
   /// Gives the layer its name, unless it is there already.
   /// - Returns: the bytes it takes.
   func finish(_ diffID: Digest) throws(ApusError) -> Int64 {
@@ -114,6 +117,8 @@ extension LayerWriter: TarSink {
 
 /// What a store makes of a layer's entries.
 protocol LayerSink: TarSink {
+  /// Bytes on the way to the disk so far: holes do not count.
+  var written: Int64 { get }
   func finish(_ diffID: Digest) throws(ApusError) -> Int64
   /// Leaves nothing behind.
   func abort()

@@ -17,6 +17,7 @@ final class DirectoryLayerWriter: LayerSink {
   private var file: OwnedDescriptorBox?
   private var position: Int64 = 0
   private var isSparse = false
+  private(set) var written: Int64 = 0
 
   init(_ store: DirectoryLayerStore) throws(ApusError) {
     self.store = store
@@ -40,6 +41,7 @@ final class DirectoryLayerWriter: LayerSink {
     guard let file else { return }
     try FileWriter.write(bytes, to: file.raw, at: position, name: "a layer")
     position += Int64(bytes.count)
+    written += Int64(bytes.count)
   }
 
   func hole(_ count: Int64) throws(ApusError) { position += count }

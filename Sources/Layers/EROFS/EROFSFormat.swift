@@ -83,9 +83,8 @@ enum EROFSFormat {
       let start = rest.startIndex
       let nameEnd = start + 4 + Int(rest[start])
       let valueEnd = nameEnd + (Int(rest[start + 2]) | Int(rest[start + 3]) << 8)
-      guard valueEnd <= rest.endIndex, let known = attributePrefixes.first(where: { $0.index == rest[start + 1] }) else {
-        break
-      }
+      guard valueEnd <= rest.endIndex, let known = attributePrefixes.first(where: { $0.index == rest[start + 1] })
+      else { break }
       result.append((known.prefix + rest[(start + 4)..<nameEnd], Array(rest[nameEnd..<valueEnd])))
       rest = rest.dropFirst((valueEnd - start + 3) & ~3)
     }

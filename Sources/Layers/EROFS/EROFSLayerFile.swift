@@ -16,6 +16,8 @@ final class EROFSLayerFile: LayerSink {
       try Files.open(temporary, flags: O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o600), name: "a layer")
   }
 
+  var written: Int64 { converter.written }
+
   func begin(_ entry: TarEntry) throws(ApusError) { try converter.begin(entry) }
   func data(_ bytes: UnsafeRawBufferPointer) throws(ApusError) { try converter.data(bytes) }
   func hole(_ count: Int64) throws(ApusError) { try converter.hole(count) }

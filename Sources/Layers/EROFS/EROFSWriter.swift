@@ -24,6 +24,9 @@ final class EROFSWriter {
     try output.pad(toOffset: EROFSFormat.blockSize)
   }
 
+  /// Bytes so far, without holes.
+  var written: Int64 { output.position - output.holes }
+
   /// The next block. EROFS counts them in 32 bits.
   private func nextBlock() throws(ApusError) -> UInt32 {
     guard let block = UInt32(exactly: output.position >> 12), block < EROFSFormat.nullBlock else {

@@ -18,6 +18,9 @@ final class LayerConverter: TarSink {
     writer = try EROFSWriter(descriptor, name: name)
   }
 
+  /// Bytes so far, without holes.
+  var written: Int64 { writer.written }
+
   /// - Returns: bytes of the image.
   func finish(uuid: [UInt8]) throws(ApusError) -> Int64 {
     try builder.finish()

@@ -77,6 +77,7 @@ struct SparseMap {
 
   /// In order, inside the file, and as long as what is stored.
   mutating func validate(size: Int64, stored: Int64, of entry: TarEntry) throws(ApusError) {
+    guard size <= TarReader.fileLimit else { throw Self.malformed("of '\(entry.displayPath)' is too large") }
     var end: Int64 = 0
     var total: Int64 = 0
     for fragment in fragments {

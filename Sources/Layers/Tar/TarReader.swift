@@ -8,6 +8,8 @@ struct TarReader {
   static let extensionLimit = 1 << 20
   /// One block holds 21 fragments; nothing sane has more than a few thousand.
   static let sparseLimit = 1 << 17
+  /// Bytes of one file: an EiB is out of every file system's reach, and still far from where numbers end.
+  static let fileLimit: Int64 = 1 << 60
   static let blockSize = 512
 
   private enum State { case header, body, sparseBlock, sparseText, data, padding, firstZeroBlock, ended }
@@ -109,6 +111,7 @@ struct TarReader {
     let type = block[156]
     let size = try number(block, 124, 12, "size")
     guard size >= 0 else { throw broken("an entry has a size below zero") }
+    guard size <= Self.fileLimit else { throw broken("an entry has a size out of range") }
     switch type {
     case UInt8(ascii: "x"), UInt8(ascii: "X"), UInt8(ascii: "g"), UInt8(ascii: "L"), UInt8(ascii: "K"):
       guard size <= Int64(Self.extensionLimit) else { throw broken("an extended header of \(size) bytes") }
@@ -226,6 +229,7 @@ struct TarReader {
       throw broken("the owner of '\(entry.displayPath)' is out of range")
     }
     guard stored >= 0 else { throw broken("an entry has a size below zero") }
+    guard stored <= Self.fileLimit else { throw broken("an entry has a size out of range") }
     entry.uid = uid
     entry.gid = gid
     entry.size = stored
