@@ -56,6 +56,19 @@ let package = Package(
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "TOMLKit", package: "TOMLKit"),
       ], swiftSettings: settings),
+    .systemLibrary(name: "CCrypt", path: "Sources/CCrypt", providers: [.apt(["libcrypt-dev"])]),
+    .target(
+      name: "RegistryServer",
+      dependencies: [
+        "CCrypt", "ImageSpec", "Layers", runtime("Errors"), runtime("Linux"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ], swiftSettings: settings),
     .target(
       name: "Engine",
       dependencies: [
@@ -81,7 +94,7 @@ let package = Package(
     .executableTarget(
       name: "apusd",
       dependencies: [
-        "Engine", "DockerAPI", runtime("Errors"), runtime("Linux"),
+        "Engine", "DockerAPI", "RegistryServer", runtime("Errors"), runtime("Linux"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "Logging", package: "swift-log"),
@@ -96,6 +109,12 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "RegistryTests", dependencies: ["Registry", "ImageSpec", runtime("Errors")], swiftSettings: settings),
+    .testTarget(
+      name: "RegistryServerTests",
+      dependencies: [
+        "RegistryServer", "Registry", "ImageSpec", "Layers", runtime("Errors"), runtime("Linux"),
+        .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: settings),
     .testTarget(
       name: "EngineTests", dependencies: ["Engine", "Layers", "ImageSpec", runtime("Errors"), runtime("RuntimeSpec")],
       swiftSettings: settings),

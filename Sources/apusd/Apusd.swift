@@ -13,7 +13,7 @@ import Logging
 struct Apusd: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "apusd", abstract: "The Apus daemon: containers and virtual machines behind the Docker Engine API.",
-    version: "apusd \(ApusVersion.current)")
+    version: "apusd \(ApusVersion.current)", subcommands: [RegistryCommand.self])
 
   @Option(help: "Where state lives that survives a reboot: images, containers, volumes.")
   var root = "/var/lib/apus"
@@ -36,6 +36,12 @@ struct Apusd: ParsableCommand {
 
   @Option(help: "The apus-runtime executable (default: beside apusd, else in ../libexec).")
   var runtime: String?
+
+  /// The registry's options are read by itself: the daemon has some of the same name, and would take them.
+  static func main() {
+    let words = Array(CommandLine.arguments.dropFirst())
+    if words.first == "registry" { RegistryCommand.main(Array(words.dropFirst())) } else { main(words) }
+  }
 
   /// Synchronous: the main thread does nothing but wait for signals, and costs nothing while it does.
   mutating func run() throws {
