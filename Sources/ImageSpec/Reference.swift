@@ -78,7 +78,9 @@ public struct Reference: Hashable, Sendable, Codable, CustomStringConvertible {
   public var familiarName: String {
     guard domain == Self.defaultDomain else { return name }
     let parts = path.split(separator: "/")
-    return parts.count == 2 && parts[0] == "library" ? String(parts[1]) : path
+    if parts.count == 2, parts[0] == "library" { return String(parts[1]) }
+    // A first part that looks like a registry would be read as one.
+    return parts.count > 1 && (parts[0].contains(".") || parts[0] == "localhost") ? name : path
   }
 
   /// `debian:12`, `debian@sha256:…`: short, with the tag and digest that were written.

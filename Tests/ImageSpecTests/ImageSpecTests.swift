@@ -12,6 +12,8 @@ private let hex = String(repeating: "0123456789abcdef", count: 4)
     ("docker.io/debian", "docker.io/library/debian", "debian"),
     ("index.docker.io/library/debian:12", "docker.io/library/debian:12", "debian:12"),
     ("user/app", "docker.io/user/app", "user/app"),
+    ("docker.io/docker.io/x", "docker.io/docker.io/x", "docker.io/docker.io/x"),
+    ("docker.io/localhost/x", "docker.io/localhost/x", "docker.io/localhost/x"),
     ("library/a/b", "docker.io/library/a/b", "library/a/b"),
     ("localhost/app", "localhost/app", "localhost/app"),
     ("localhost:5000", "docker.io/library/localhost:5000", "localhost:5000"),

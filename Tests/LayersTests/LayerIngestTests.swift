@@ -129,7 +129,8 @@ private func leftovers(_ scratch: Scratch, _ form: StoreForm = .erofs) throws ->
       (compressed, tooShort, nil, "longer than"), (compressed, nil, other, "the image says \(other)"),
       (damaged, nil, nil, "damaged"), (Array(compressed.dropLast(5)), nil, nil, "ends too early"),
       (compressed + [1, 2, 3, 4], nil, nil, "gzip stream"), (compressed + [0], nil, nil, "gzip stream"),
-      (Array(archive.dropLast(2000)), nil, nil, "broken tar archive"), (Array("BZh91AY&SY".utf8), nil, nil, "bzip2 stream ends too early"),
+      (Array(archive.dropLast(2000)), nil, nil, "broken tar archive"),
+      (Array("BZh91AY&SY".utf8), nil, nil, "bzip2 stream ends too early"),
     ]
     for (bytes, expected, diffID, reason) in cases {
       let scratch = try Scratch()
