@@ -10,9 +10,11 @@ final class FakeRegistry: Sendable {
     var path: String
     /// Names in lower case.
     var headers: [String: String]
+    var body: [UInt8]
   }
 
   struct Response: Sendable {
+    /// 0: the connection breaks without an answer.
     var status: Int
     var headers: [(String, String)]
     var body: [UInt8]
@@ -90,21 +92,22 @@ final class FakeRegistry: Sendable {
         guard let colon = line.firstIndex(of: ":") else { continue }
         headers[line[..<colon].lowercased()] = String(line[line.index(after: colon)...].drop { $0 == " " })
       }
-      var body = Int(headers["content-length"] ?? "0") ?? 0
-      while body > pending.count {
+      let length = Int(headers["content-length"] ?? "0") ?? 0
+      while length > pending.count {
         let count = read(connection, &buffer, buffer.count)
         guard count > 0 else { return }
         pending += buffer[..<count]
       }
-      pending.removeSubrange(..<body)
-      body = 0
-      let request = Request(method: String(words[0]), path: String(words[1]), headers: headers)
+      let body = Array(pending.prefix(length))
+      pending.removeSubrange(..<length)
+      let request = Request(method: String(words[0]), path: String(words[1]), headers: headers, body: body)
       log.withLock { $0.append(request) }
       let response = handler(request)
+      guard response.status > 0 else { return }
       var text = "HTTP/1.1 \(response.status) X\r\ncontent-length: \(response.body.count)\r\n"
       for (name, value) in response.headers { text += "\(name): \(value)\r\n" }
       send(connection, Array((text + "\r\n").utf8))
-      send(connection, Array(response.body.prefix(response.cut ?? .max)))
+      if request.method != "HEAD" { send(connection, Array(response.body.prefix(response.cut ?? .max))) }
       if response.cut != nil { return }
     }
   }

@@ -66,16 +66,20 @@ import Testing
 
 @Suite struct EndpointTests {
   @Test(arguments: [
-    ("docker.io", "https://registry-1.docker.io/v2/"), ("localhost:5000", "http://localhost:5000/v2/"),
-    ("127.0.0.1:5000", "http://127.0.0.1:5000/v2/"), ("127.9.9.9", "http://127.9.9.9/v2/"),
-    ("[::1]:5000", "http://[::1]:5000/v2/"), ("127.0.0.1.example", "https://127.0.0.1.example/v2/"),
-    ("localhost.example", "https://localhost.example/v2/"), ("128.0.0.1", "https://128.0.0.1/v2/"),
-    ("plain.example", "http://plain.example/v2/"),
+    ("docker.io", false, false, ["https://registry-1.docker.io/v2/ verified"]),
+    ("localhost:5000", false, false, ["http://localhost:5000/v2/", "https://localhost:5000/v2/"]),
+    ("127.9.9.9", false, false, ["http://127.9.9.9/v2/", "https://127.9.9.9/v2/"]),
+    ("[::1]:5000", false, false, ["http://[::1]:5000/v2/", "https://[::1]:5000/v2/"]),
+    // For whom certificates are kept, they are used.
+    ("localhost:5000", false, true, ["https://localhost:5000/v2/ verified"]),
+    ("127.0.0.1.example", false, false, ["https://127.0.0.1.example/v2/ verified"]),
+    ("localhost.example", false, false, ["https://localhost.example/v2/ verified"]),
+    ("128.0.0.1", false, false, ["https://128.0.0.1/v2/ verified"]),
+    ("plain.example", true, false, ["https://plain.example/v2/", "http://plain.example/v2/"]),
   ])
-  func choosesSchemes(domain: String, base: String) {
-    var configuration = RegistryConfiguration()
-    configuration.insecureRegistries = ["plain.example"]
-    #expect(Endpoint(domain: domain, configuration: configuration).base == base)
+  func choosesSchemes(host: String, insecure: Bool, hasCertificates: Bool, expected: [String]) {
+    let choices = Endpoint.choices(host: host, insecure: insecure, hasCertificates: hasCertificates)
+    #expect(choices.map { $0.base + ($0.scheme == "https" && $0.verifies ? " verified" : "") } == expected)
   }
 
   @Test(arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("user:p\u{e4}ss", "dXNlcjpww6Rzcw==")])
