@@ -199,4 +199,93 @@ import Testing
       #expect(try Files.read(at: root, path: "after") == Array("fine".utf8))
     }
   }
+
+  @Test(.enabled(if: isRoot, "\(needsRoot)"), arguments: StoreForm.allCases)
+  func attributesOfEveryNamespace(form: StoreForm) throws {
+    // cap_net_raw+ep, revision 2; an access list with one user more.
+    let capability: [UInt8] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    func rule(_ tag: UInt8, _ rights: UInt8, _ id: UInt32 = .max) -> [UInt8] {
+      [tag, 0, rights, 0] + (0..<4).map { UInt8(truncatingIfNeeded: id >> ($0 * 8)) }
+    }
+    let list: [UInt8] =
+      [2, 0, 0, 0] + rule(1, 6) + rule(2, 4, 1000) + rule(4, 4) + rule(0x10, 4) + rule(0x20, 0)
+    var program = TarEntry(.regular, "ping", mode: 0o4755)
+    program.uid = 3_000_000_000
+    program.attributes = [
+      (Array("security.capability".utf8), capability), (Array("user.empty".utf8), []),
+      (Array("user.note".utf8), Array("text".utf8)),
+    ]
+    var shared = TarEntry(.directory, "shared", mode: 0o640)
+    shared.attributes = [
+      (Array("system.posix_acl_access".utf8), list), (Array("system.posix_acl_default".utf8), list),
+      // Nobody has a place for it: lost, as everywhere.
+      (Array("com.example".utf8), [1]),
+    ]
+    var builder = TarBuilder()
+    builder.add(program, [0x7f])
+    builder.add(shared)
+    let scratch = try Scratch()
+    try withLayer(builder.archive, in: form, scratch) { root in
+      let file = try TreeStep.open(EntryName("ping".utf8), at: root, flags: O_PATH)
+      #expect(try ExtendedAttributes.get("security.capability", of: file.raw) == capability)
+      #expect(try ExtendedAttributes.get("user.empty", of: file.raw) == [])
+      #expect(try ExtendedAttributes.get("user.note", of: file.raw) == Array("text".utf8))
+      let status = try EntryStatus.of(file.raw)
+      #expect(status.mode & 0o7777 == 0o4755 && status.uid == 3_000_000_000)
+      let directory = try TreeStep.openDirectory(EntryName("shared".utf8), at: root)
+      #expect(try ExtendedAttributes.get("system.posix_acl_access", of: directory.raw) == list)
+      #expect(try ExtendedAttributes.get("system.posix_acl_default", of: directory.raw) == list)
+    }
+  }
+
+  /// Deeper than descriptors or stack would reach.
+  @Test(.enabled(if: isRoot, "\(needsRoot)"), arguments: StoreForm.allCases)
+  func deepTrees(form: StoreForm) throws {
+    let depth = 3000
+    var builder = TarBuilder()
+    let path = String(repeating: "d/", count: depth)
+    builder.gnuLong("L", path + "leaf")
+    builder.file("leaf", "deep")
+    let scratch = try Scratch()
+    try withLayer(builder.archive, in: form, scratch) { root in
+      var current = try TreeStep.reopen(directory: root)
+      for _ in 0..<depth { current = try TreeStep.openDirectory(EntryName("d".utf8), at: current.raw) }
+      #expect(try Files.read(at: current.raw, path: "leaf") == Array("deep".utf8))
+    }
+  }
+
+  /// Sizes and times that the plain header's digits cannot say.
+  @Test(.enabled(if: isRoot, "\(needsRoot)"), arguments: StoreForm.allCases)
+  func numbersBeyondOctal(form: StoreForm) throws {
+    var builder = TarBuilder()
+    builder.pax([("mtime", "-1.25"), ("uid", "4294967294"), ("gid", "2147483648")])
+    builder.file("pax", "1")
+    // GNU's base-256, two's complement.
+    builder.raw(TarEntry(.regular, "gnu")) { header in
+      for index in 136..<148 { header[index] = 0xff }
+      header[147] = 0xfe
+      for index in 108..<116 { header[index] = 0 }
+      header[108] = 0x80
+      header[112] = 0xf0
+    }
+    // Over 4 GiB, all but the ends a hole.
+    let size = 5 << 30
+    builder.pax([("GNU.sparse.size", "\(size)"), ("GNU.sparse.map", "0,1,\(size - 1),1"), ("GNU.sparse.name", "big")])
+    builder.add(TarEntry(.regular, "x"), Array("ab".utf8))
+    let scratch = try Scratch()
+    try withLayer(builder.archive, in: form, scratch) { root in
+      func status(_ name: String) throws -> EntryStatus {
+        try #require(try EntryStatus.find(EntryName(name.utf8), at: root))
+      }
+      let pax = try status("pax")
+      #expect(pax.modifiedSeconds == -2 && pax.modifiedNanoseconds == 750_000_000)
+      #expect(pax.uid == 4_294_967_294 && pax.gid == 2_147_483_648)
+      let gnu = try status("gnu")
+      #expect(gnu.modifiedSeconds == -2 && gnu.uid == 0xf000_0000)
+      #expect(try status("big").size == Int64(size))
+      let file = try TreeStep.open(EntryName("big".utf8), at: root, flags: O_RDONLY)
+      var last = [UInt8](repeating: 0, count: 2)
+      #expect(pread(file.raw, &last, 2, off_t(size) - 2) == 2 && last == [0, UInt8(ascii: "b")])
+    }
+  }
 }

@@ -246,6 +246,12 @@ private func text(_ root: Int32, _ path: String) throws -> String {
     if fsckIsThere { #expect(run("fsck.erofs \(store.path(for: layer.diffID))") == 0) }
     // Out again, and in: the tree must be the same.
     let mounted = try Files.open(lease.paths[0], flags: O_RDONLY | O_DIRECTORY)
+    // Entry by entry what GNU tar makes of it.
+    try Files.makeDirectory(scratch.path + "/tar")
+    let options = "--numeric-owner --xattrs --xattrs-include='*' -p -C \(scratch.path)/tar"
+    try #require(run("tar \(options) -xf \(#require(debianArchive))") == 0)
+    let extracted = try scratch.open("tar")
+    #expect(try differences(extracted.raw, mounted.raw) == [])
     let back = try LayerIngest(store: store, keepBlob: false)
     let archive = try Tree.layerTar(upper: mounted.raw)
     while let piece = try archive.read() { try piece.withUnsafeBytes { try back.write($0) } }
