@@ -1,11 +1,20 @@
-"""A registry of one image, for pulls: the distribution protocol as far as a client of it needs."""
+"""Registries for the tests: one of ours with one image, which can be told to misbehave, and Debian's docker-registry."""
 
 import base64
 import gzip
 import hashlib
 import http.server
 import json
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
 import threading
+import time
+import urllib.request
 
 import images
 
@@ -15,11 +24,15 @@ def digest(data):
 
 
 class Registry:
-    """Serves `name` by tag and digest, behind an index; with basic authentication when a password is given."""
+    """Serves `name` by tag and digest, behind an index; with basic authentication when a password is given.
 
-    def __init__(self, name="team/box", password=None, compress=gzip.compress):
+    `script`: a function that gets each request first; true says that it has answered.
+    """
+
+    def __init__(self, name="team/box", password=None, compress=gzip.compress, extra=()):
         self.name, self.password, self.blobs, self.manifests, self.requests = name, password, {}, {}, []
-        layers = [images.archive()]
+        self.script = None
+        layers = [images.archive(extra)]
         layer = compress(layers[0])
         kind = "application/vnd.oci.image.layer.v1.tar" + ("+gzip" if layer != layers[0] else "")
         config = self.blob(
@@ -75,6 +88,8 @@ class Registry:
 
     def serve(self, request):
         self.requests.append(request.path)
+        if self.script is not None and self.script(request):
+            return None
         if self.password is not None:
             expected = "Basic " + base64.b64encode(f"user:{self.password}".encode()).decode()
             if request.headers.get("Authorization") != expected:
@@ -100,6 +115,83 @@ class Registry:
         request.end_headers()
         if request.command != "HEAD":
             request.wfile.write(data)
+
+
+class DebianRegistry:
+    """Debian's docker-registry on a loopback port, with a directory of its own; its log tells what was sent."""
+
+    def __init__(self):
+        self.base = pathlib.Path(tempfile.mkdtemp(prefix="apus-registry-", dir="/tmp"))
+        self.address = f"127.0.0.1:{free_port()}"
+        self.log = self.base / "log"
+        config = self.base / "config.yml"
+        config.write_text(f"""version: 0.1
+log: {{level: info, accesslog: {{disabled: false}}}}
+storage:
+  filesystem: {{rootdirectory: {self.base}/data}}
+  delete: {{enabled: true}}
+http: {{addr: "{self.address}"}}
+""")
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                ["docker-registry", "serve", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                urllib.request.urlopen(f"http://{self.address}/v2/").close()
+                return
+            except OSError:
+                assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-2000:]
+                time.sleep(0.02)
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=20)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    def mark(self):
+        """A place in the log, for `sent` and `received`."""
+        return self.log.stat().st_size
+
+    def access(self, since=0):
+        """Requests from a place in the log on: method, path, status, bytes of the answer."""
+        with open(self.log, "rb") as log:
+            log.seek(since)
+            text = log.read().decode(errors="replace")
+        pattern = r'"(GET|HEAD|PUT|POST|PATCH|DELETE) (\S+) HTTP/1\.[01]" (\d+) (\d+)'
+        return [(found[1], found[2], int(found[3]), int(found[4])) for found in re.finditer(pattern, text)]
+
+    def blob_bytes(self, since=0):
+        """Bytes of blobs that were downloaded since."""
+        return sum(size for method, path, _, size in self.access(since) if method == "GET" and "/blobs/" in path)
+
+    def blob_downloads(self, since=0):
+        """How often each blob was downloaded since, by digest: bytes."""
+        result = {}
+        for method, path, status, size in self.access(since):
+            if method == "GET" and "/blobs/" in path and status in (200, 206):
+                digest = path.split("/blobs/")[1].split("?")[0]
+                result[digest] = result.get(digest, 0) + size
+        return result
+
+    def manifest(self, name, reference="latest"):
+        """The raw document of a name, and its digest."""
+        kinds = ", ".join([
+            "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json",
+            "application/vnd.docker.distribution.manifest.list.v2+json",
+            "application/vnd.docker.distribution.manifest.v2+json",
+        ])
+        request = urllib.request.Request(
+            f"http://{self.address}/v2/{name}/manifests/{reference}", headers={"Accept": kinds})
+        with urllib.request.urlopen(request) as answer:
+            data = answer.read()
+        return data, digest(data)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def machine():

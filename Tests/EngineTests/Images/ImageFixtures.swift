@@ -20,19 +20,28 @@ final class ImageStore: Sendable {
   let uses = Mutex<[ImageUse]>([])
   let events = Mutex<[EngineEvent]>([])
   private let pool = BlockingPool(threads: 4)
+  private let database: DatabaseQueue
 
-  init() throws {
+  init(settings: ImageSettings = ImageSettings()) throws {
     root = "/tmp/apus-images-\(getpid())-\(UInt32.random(in: 0 ... .max))"
     guard mkdir(root, 0o700) == 0 else { throw ApusError(.internal, "cannot make \(root)") }
     content = try ContentStore(root: root + "/content")
     layers = try EROFSLayerStore(root: root + "/layers", runDirectory: root + "/run", content: content)
     let box = Box()
+    database = try DatabaseQueue()
     service = try ImageService(
-      database: DatabaseQueue(), content: content, layers: layers, blocking: pool,
+      database: database, content: content, layers: layers, blocking: pool,
       uses: { box.owner.withLock { $0?.uses.withLock { $0 } } ?? [] },
-      publish: { event in box.owner.withLock { $0?.events.withLock { $0.append(event) } } },
+      publish: { event in box.owner.withLock { $0?.events.withLock { $0.append(event) } } }, settings: settings,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     box.owner.withLock { $0 = self }
+  }
+
+  /// The service of the next daemon, over the same state.
+  func reopened() throws -> ImageService {
+    try ImageService(
+      database: database, content: content, layers: layers, blocking: pool,
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
   }
 
   private final class Box: Sendable {
@@ -57,8 +66,10 @@ final class ImageStore: Sendable {
 }
 
 /// Runs `body` with a fresh store, and removes it.
-func withImageStore(_ body: (ImageStore) async throws -> Void) async throws {
-  let store = try ImageStore()
+func withImageStore(
+  settings: ImageSettings = ImageSettings(), _ body: (ImageStore) async throws -> Void
+) async throws {
+  let store = try ImageStore(settings: settings)
   do {
     try await body(store)
   } catch {

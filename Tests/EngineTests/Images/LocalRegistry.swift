@@ -1,6 +1,7 @@
 import Errors
 import FoundationEssentials
 import Glibc
+import ImageSpec
 import Registry
 
 @testable import Engine
@@ -85,6 +86,41 @@ enum Layout {
       """
     try Data(index.utf8).write(to: URL(filePath: directory + "/index.json"))
     try Data(#"{"imageLayoutVersion":"1.0.0"}"#.utf8).write(to: URL(filePath: directory + "/oci-layout"))
+  }
+
+  /// An index of one image for each architecture, as a layout's archive with the name `all:1`.
+  static func makeIndex(platforms: [String]) throws -> (index: Digest, archive: [UInt8]) {
+    var files: [(name: String, text: String)] = [("oci-layout", #"{"imageLayoutVersion":"1.0.0"}"#)]
+    func blob(_ text: String) -> String {
+      let digest = ContentDigest.sha256(Array(text.utf8))
+      files.append(("blobs/sha256/\(digest.hex)", text))
+      return #""digest":"\#(digest)","size":\#(text.utf8.count)"#
+    }
+    let entries = platforms.map { architecture in
+      let layer = String(decoding: tar([("text", "for \(architecture)")]), as: UTF8.self)
+      let diffID = ContentDigest.sha256(Array(layer.utf8))
+      let config = """
+        {"architecture":"\(architecture)","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["\(diffID)"]}}
+        """
+      let manifest = """
+        {"schemaVersion":2,"mediaType":"\(MediaType.manifest)",\
+        "config":{"mediaType":"\(MediaType.configuration)",\(blob(config))},\
+        "layers":[{"mediaType":"\(MediaType.layer)",\(blob(layer))}]}
+        """
+      return """
+        {"mediaType":"\(MediaType.manifest)",\(blob(manifest)),\
+        "platform":{"architecture":"\(architecture)","os":"linux"}}
+        """
+    }
+    let index = """
+      {"schemaVersion":2,"mediaType":"\(MediaType.index)","manifests":[\(entries.joined(separator: ","))]}
+      """
+    let top = """
+      {"schemaVersion":2,"manifests":[{"mediaType":"\(MediaType.index)",\(blob(index)),\
+      "annotations":{"io.containerd.image.name":"docker.io/library/all:1"}}]}
+      """
+    files.append(("index.json", top))
+    return (ContentDigest.sha256(Array(index.utf8)), tar(files))
   }
 
   static func bytes(_ path: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: path))) }

@@ -1,0 +1,372 @@
+"""Registries: what Apus, docker and skopeo push, each of the others pulls and runs."""
+
+import concurrent.futures
+import gzip
+import io
+import json
+import platform
+import re
+import shutil
+import subprocess
+import tarfile
+import time
+
+import pytest
+
+import images
+from engines import BINARIES, IMAGE, Client, DockerEngine
+from registry import DebianRegistry, digest
+
+needs_registry = pytest.mark.skipif(
+    shutil.which("docker-registry") is None or shutil.which("skopeo") is None,
+    reason="there is no docker-registry or skopeo here")
+pytestmark = [pytest.mark.apusd, needs_registry]
+
+BOX = 'CMD ["cat", "/data/seed"]'
+
+
+@pytest.fixture(scope="module")
+def debian_registry():
+    registry = DebianRegistry()
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def repository(debian_registry, request):
+    """The name of a repository that nobody else uses."""
+    return f"{debian_registry.address}/t{time.monotonic_ns() % 10**10}/{request.node.name.split('[')[0].lower()}"
+
+
+@pytest.fixture(scope="module")
+def dockerd():
+    """Debian's dockerd with the stock command line."""
+    if shutil.which("dockerd") is None or shutil.which("docker") is None:
+        pytest.skip("there is no dockerd here")
+    engine = DockerEngine()
+    try:
+        engine.start()
+        yield Client(engine, shutil.which("docker"))
+    finally:
+        engine.close()
+
+
+@pytest.fixture
+def other(own_engine):
+    """Apus with a store of its own, so that what it has came through a registry."""
+    return Client(own_engine, BINARIES / "apus")
+
+
+def skopeo(*words):
+    return subprocess.run(
+        ["skopeo", "--insecure-policy", *words], check=True, capture_output=True, text=True, timeout=300).stdout
+
+
+def image_with(apus, name, text, base=None):
+    """An image of one layer, or of one more on a base that is here."""
+    info = tarfile.TarInfo("data/text")
+    info.size = len(text)
+    if base is None:
+        data = images.archive([(info, text)])
+        apus("import", "-c", 'CMD ["cat", "/data/text"]', "-c", "ENV PATH=/bin", "-", name, input=data, text=False)
+        return
+    container = apus.out("create", base, "true")
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as tar:
+        tar.addfile(info, io.BytesIO(text))
+    apus("cp", "-", f"{container}:/", input=output.getvalue(), text=False)
+    apus("commit", "-c", 'CMD ["cat", "/data/text"]', container, name)
+    apus("rm", container)
+
+
+def digest_of(client, name):
+    """The digest that an engine knows an image of that repository by."""
+    repository = name.rsplit(":", 1)[0]
+    digests = json.loads(client.out("image", "inspect", name))[0]["RepoDigests"]
+    return next(it for it in digests if it.startswith(repository + "@")).split("@")[1]
+
+
+def round_trip(apus, dockerd, other, debian_registry, repository, source, command, expected):
+    """Each pushes under a name of its own, each other pulls it by tag and by digest, and runs it."""
+    plain = ["--src-tls-verify=false", "--dest-tls-verify=false"]
+    name = repository.split("/", 1)[1]
+
+    def raw(tag):
+        return debian_registry.manifest(name, tag)[1]
+
+    def pulls(client, tag, digest):
+        client("pull", "-q", f"{repository}:{tag}", timeout=300)
+        assert client.out("run", "--rm", "--network", "none", f"{repository}:{tag}", *command) == expected
+        assert digest_of(client, f"{repository}:{tag}") == digest
+        client("rmi", f"{repository}:{tag}")
+        client("pull", "-q", f"{repository}@{digest}", timeout=300)
+        assert client.out("run", "--rm", "--network", "none", f"{repository}@{digest}", *command) == expected
+        client("rmi", f"{repository}@{digest}")
+
+    # Apus pushes.
+    apus("tag", source, f"{repository}:apus")
+    assert "digest: sha256:" in apus.out("push", f"{repository}:apus", timeout=300)
+    digest = raw("apus")
+    for client in (dockerd, other):
+        pulls(client, "apus", digest)
+    # docker pushes what it pulled from Apus.
+    dockerd("pull", "-q", f"{repository}:apus", timeout=300)
+    dockerd("tag", f"{repository}:apus", f"{repository}:docker")
+    dockerd("push", "-q", f"{repository}:docker", timeout=300)
+    dockerd("rmi", f"{repository}:apus", f"{repository}:docker")
+    pulls(other, "docker", raw("docker"))
+    # skopeo pushes what it pulled, and what Apus saved.
+    skopeo("copy", *plain, f"docker://{repository}:apus", f"docker://{repository}:skopeo")
+    assert raw("skopeo") == digest
+    for client in (dockerd, other):
+        pulls(client, "skopeo", digest)
+    # And what another pushed goes through Apus unchanged: pulled, pushed, saved, loaded.
+    for tag in ("docker", "skopeo"):
+        other("pull", "-q", f"{repository}:{tag}", timeout=300)
+        other("tag", f"{repository}:{tag}", f"{repository}:again-{tag}")
+        other("push", "-q", f"{repository}:again-{tag}", timeout=300)
+        assert raw(f"again-{tag}") == raw(tag)
+
+
+def test_round_trip(apus, dockerd, other, debian_registry, repository):
+    image_with(apus, f"{repository}:made", b"through a registry")
+    round_trip(apus, dockerd, other, debian_registry, repository, f"{repository}:made", [], "through a registry")
+
+
+@pytest.mark.slow
+@pytest.mark.mirror
+def test_round_trip_of_debian(apus, dockerd, other, debian_registry, repository, debian):
+    round_trip(
+        apus, dockerd, other, debian_registry, repository, debian, ["cut", "-d.", "-f1", "/etc/debian_version"], "12")
+
+
+def test_a_second_image_on_the_same_base_brings_only_its_own_layer(apus, other, debian_registry, repository):
+    image_with(apus, f"{repository}:base", b"base " * 200_000)
+    image_with(apus, f"{repository}:top", b"top", base=f"{repository}:base")
+    apus("push", "-q", f"{repository}:base")
+    output = apus.out("push", f"{repository}:top")
+    assert output.count("Layer already exists") == 1 and output.count("Pushed") == 1
+
+    def stored():
+        usage = other.engine.request("GET", "/system/df").json
+        return usage["LayersSize"]
+
+    other("pull", "-q", f"{repository}:base")
+    before, place = stored(), debian_registry.mark()
+    output = other.out("pull", f"{repository}:top")
+    assert output.count("Already exists") == 1 and output.count("Pull complete") == 1
+    manifest = json.loads(debian_registry.manifest(repository.split("/", 1)[1], "top")[0])
+    own = manifest["layers"][-1]
+    assert debian_registry.blob_downloads(place) == {
+        own["digest"]: own["size"], manifest["config"]["digest"]: manifest["config"]["size"]
+    }
+    assert 0 < stored() - before < 64 << 10
+    assert other.out("run", "--rm", f"{repository}:top") == "top"
+
+
+def test_several_clients_at_once_cause_one_download(apus, other, debian_registry, repository):
+    image_with(apus, f"{repository}:1", bytes(range(256)) * 20_000)
+    apus("push", "-q", f"{repository}:1")
+    place = debian_registry.mark()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: other("pull", f"{repository}:1"), range(8)))
+    assert all(result.returncode == 0 for result in results)
+    manifest = json.loads(debian_registry.manifest(repository.split("/", 1)[1], "1")[0])
+    layer = manifest["layers"][0]
+    assert debian_registry.blob_downloads(place)[layer["digest"]] == layer["size"]
+
+
+def test_push_says_what_docker_says(cli, apus, repository, engine):
+    image_with(apus, f"{repository}:1", b"said")
+    output = cli.out("push", f"{repository}:1")
+    assert output.startswith(f"The push refers to repository [{repository}]")
+    assert re.search(r"\n[0-9a-f]{12}: Pushed", output)
+    assert re.search(r"\n1: digest: sha256:[0-9a-f]{64} size: \d+", output)
+    assert "Layer already exists" in cli.out("push", f"{repository}:1")
+    # Another repository of the same registry gets the layer from the first.
+    second = repository + "-second"
+    cli("tag", f"{repository}:1", f"{second}:1")
+    assert f"Mounted from {repository.split('/', 1)[1]}" in cli.out("push", f"{second}:1")
+    # The whole stream, as an SDK reads it.
+    answer = engine.request("POST", f"/images/{repository}/push?tag=1", b"", {"X-Registry-Auth": "e30="})
+    messages = [json.loads(line) for line in answer.body.splitlines()]
+    assert answer.status == 200 and messages[0] == {"status": f"The push refers to repository [{repository}]"}
+    layer = next(message for message in messages if "id" in message)
+    assert layer["progressDetail"] == {} and layer["status"] == "Preparing"
+    aux = messages[-1]["aux"]
+    assert aux["Tag"] == "1" and aux["Digest"].startswith("sha256:") and aux["Size"] > 100
+    assert digest_of(cli, f"{repository}:1") == aux["Digest"]
+    for name in (f"{repository}:1", f"{second}:1"):
+        cli("rmi", name)
+
+
+def test_push_of_what_is_not_here(cli, repository):
+    result = cli("push", f"{repository}:none", check=False)
+    assert result.returncode == 1
+    assert f"An image does not exist locally with the tag: {repository}" in result.stderr + result.stdout
+    cli("tag", IMAGE, f"{repository}:here")
+    result = cli("push", f"{repository}:none", check=False)
+    assert result.returncode == 1 and f"tag does not exist: {repository}:none" in result.stderr + result.stdout
+    cli("rmi", f"{repository}:here")
+    cli("tag", IMAGE, "localhost:1/none:1")
+    result = cli("push", "localhost:1/none:1", check=False)
+    assert result.returncode == 1 and "refused" in result.stderr + result.stdout
+    cli("rmi", "localhost:1/none:1")
+
+
+def test_all_tags(cli, apus, other, repository):
+    for tag in ("a", "b", "c"):
+        image_with(apus, f"{repository}:{tag}", tag.encode())
+    output = cli.out("push", "--all-tags", repository)
+    for tag in ("a", "b", "c"):
+        assert f"{tag}: digest: sha256:" in output
+        cli("rmi", f"{repository}:{tag}")
+    output = other.out("pull", "--all-tags", repository)
+    assert output.count("Pulling from") == 3
+    assert sorted(other.out("images", "--format", "{{.Tag}}", repository).split()) == ["a", "b", "c"]
+    assert other.out("run", "--rm", f"{repository}:b") == "b"
+
+
+def layout(directory, texts):
+    """An OCI layout with an index of one image for each platform."""
+    blobs = directory / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def blob(data):
+        (blobs / digest(data)[7:]).write_bytes(data)
+        return {"digest": digest(data), "size": len(data)}
+
+    manifests = []
+    for wanted, text in texts.items():
+        system, architecture = wanted.split("/")
+        info = tarfile.TarInfo("data/text")
+        info.size = len(text)
+        archive = images.archive([(info, text)])
+        # Compressed, because skopeo compresses what is not.
+        layer = gzip.compress(archive, mtime=0)
+        config = json.dumps({
+            "os": system, "architecture": architecture,
+            "config": {"Cmd": ["cat", "/data/text"], "Env": ["PATH=/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [digest(archive)]},
+        }).encode()
+        manifest = json.dumps({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **blob(config)},
+            "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **blob(layer)}],
+        }).encode()
+        manifests.append({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json", **blob(manifest),
+            "platform": {"os": system, "architecture": architecture},
+        })
+    index = json.dumps({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests
+    }).encode()
+    top = {"mediaType": "application/vnd.oci.image.index.v1+json", **blob(index)}
+    (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [
+        {**top, "annotations": {"org.opencontainers.image.ref.name": "all"}}]}))
+    return top["digest"]
+
+
+@pytest.fixture
+def several(tmp_path):
+    """A layout for two platforms: its directory and the digest of its index."""
+    texts = {"linux/amd64": b"for amd64", "linux/arm64": b"for arm64"}
+    return tmp_path / "layout", layout(tmp_path / "layout", texts)
+
+
+def here():
+    return "amd64" if platform.machine() == "x86_64" else "arm64"
+
+
+def test_an_index_keeps_its_digest(apus, other, debian_registry, repository, several, tmp_path):
+    directory, wanted = several
+    name = repository.split("/", 1)[1]
+    skopeo("copy", "--all", "--dest-tls-verify=false", f"oci:{directory}:all", f"docker://{repository}:1")
+    assert debian_registry.manifest(name, "1")[1] == wanted
+    # Pulled, only this platform's image is here, under the digest of the index; the rest is at the registry.
+    apus("pull", "-q", f"{repository}:1")
+    assert digest_of(apus, f"{repository}:1") == wanted
+    assert apus.out("run", "--rm", f"{repository}:1") == f"for {here()}"
+    apus("tag", f"{repository}:1", f"{repository}:2")
+    apus("push", "-q", f"{repository}:2")
+    assert debian_registry.manifest(name, "2")[1] == wanted
+    # Elsewhere the rest is missing: one manifest goes, and that is said.
+    lone = repository + "-lone"
+    apus("tag", f"{repository}:1", f"{lone}:1")
+    result = apus("push", f"{lone}:1")
+    assert "Not all multiplatform-content is present" in result.stderr
+    kind = json.loads(debian_registry.manifest(lone.split("/", 1)[1], "1")[0])
+    assert "layers" in kind
+    # Loaded from an archive that has it all, it goes out whole: into an archive, and to a registry.
+    whole = tmp_path / "all.tar"
+    with tarfile.open(whole, "w") as tar:
+        index = json.loads((directory / "index.json").read_text())
+        index["manifests"][0]["annotations"]["io.containerd.image.name"] = f"{repository}-whole:1"
+        (directory / "index.json").write_text(json.dumps(index))
+        for path in sorted(directory.rglob("*")):
+            tar.add(path, path.relative_to(directory))
+    other("load", "-i", str(whole))
+    again = tmp_path / "again.tar"
+    other("save", "-o", str(again), f"{repository}-whole:1")
+    other("rmi", f"{repository}-whole:1")
+    other("load", "-i", str(again))
+    assert other.out("run", "--rm", f"{repository}-whole:1") == f"for {here()}"
+    other("push", "-q", f"{repository}-whole:1")
+    assert debian_registry.manifest(name + "-whole", "1")[1] == wanted
+    skopeo("copy", "--all", "--dest-tls-verify=false", f"oci-archive:{again}:1", f"docker://{repository}-copied:1")
+    assert debian_registry.manifest(name + "-copied", "1")[1] == wanted
+
+
+def test_platforms(cli, repository, several):
+    directory, _ = several
+    skopeo("copy", "--all", "--dest-tls-verify=false", f"oci:{directory}:all", f"docker://{repository}:1")
+    foreign = "arm64" if here() == "amd64" else "amd64"
+    cli("pull", "-q", "--platform", f"linux/{foreign}", f"{repository}:1")
+    assert json.loads(cli.out("image", "inspect", f"{repository}:1"))[0]["Architecture"] == foreign
+    result = cli("pull", "--platform", "linux/s390x", f"{repository}:1", check=False)
+    assert result.returncode == 1 and "no matching manifest for linux/s390x" in result.stderr
+    cli("pull", "-q", f"{repository}:1")
+    assert cli.out("run", "--rm", f"{repository}:1") == f"for {here()}"
+    cli("rmi", "-f", f"{repository}:1")
+
+
+def test_manifest_lists(cli, apus, other, debian_registry, repository, several, tmp_path):
+    """Docker's own command and ours: the list that is pushed is what each platform pulls."""
+    directory, _ = several
+    own = {"DOCKER_CONFIG": str(tmp_path / "config")}
+    name = repository.split("/", 1)[1]
+    for architecture in ("amd64", "arm64"):
+        skopeo(
+            "copy", f"--override-arch={architecture}", "--dest-tls-verify=false", f"oci:{directory}:all",
+            f"docker://{repository}-{architecture}:1")
+    # The stock command takes a registry for one without TLS only when told.
+    plain = ["--insecure"] if cli.name == "docker" else []
+    parts = [f"{repository}-{architecture}:1" for architecture in ("amd64", "arm64")]
+    output = cli.out("manifest", "create", *plain, f"{repository}:all", *parts, env=own)
+    assert "Created manifest list" in output
+    cli("manifest", "annotate", "--variant", "v8", f"{repository}:all", parts[1], env=own)
+    entry = json.loads(cli.out("manifest", "inspect", *plain, f"{repository}:all", parts[1], env=own))
+    assert "layers" in entry
+    output = cli.out("manifest", "push", *plain, f"{repository}:all", env=own).splitlines()
+    data, pushed = debian_registry.manifest(name, "all")
+    assert output[-1] == pushed
+    listed = json.loads(data)["manifests"]
+    assert {it["platform"]["architecture"] for it in listed} == {"amd64", "arm64"}
+    assert next(it for it in listed if it["platform"]["architecture"] == "arm64")["platform"]["variant"] == "v8"
+    other("pull", "-q", f"{repository}:all")
+    assert other.out("run", "--rm", f"{repository}:all") == f"for {here()}"
+    cli("manifest", "rm", f"{repository}:all", env=own)
+    shown = json.loads(cli.out("manifest", "inspect", *plain, f"{repository}:all", env=own))
+    assert shown == json.loads(data)
+
+
+def test_distribution_and_search(apus, engine, repository, several):
+    directory, wanted = several
+    skopeo("copy", "--all", "--dest-tls-verify=false", f"oci:{directory}:all", f"docker://{repository}:1")
+    answer = engine.request("GET", f"/distribution/{repository}:1/json").json
+    assert answer["Descriptor"]["digest"] == wanted
+    assert {it["architecture"] for it in answer["Platforms"]} == {"amd64", "arm64"}
+    registry, name = repository.split("/", 1)
+    assert repository in apus.out("search", "--no-trunc", f"{registry}/{name}", "--format", "{{.Name}}").split()
+    assert engine.request("GET", f"/distribution/{repository}:none/json").status == 404
