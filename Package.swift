@@ -102,7 +102,9 @@ let package = Package(
     .executableTarget(
       name: "apus",
       dependencies: [runtime("Errors"), .product(name: "ArgumentParser", package: "swift-argument-parser")],
-      swiftSettings: settings),
+      swiftSettings: settings,
+      // Started for every command: a dynamic loader would be a good part of its time.
+      linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
     .testTarget(name: "ImageSpecTests", dependencies: ["ImageSpec", runtime("Errors")], swiftSettings: settings),
     .testTarget(
       name: "LayersTests", dependencies: ["Layers", "ImageSpec", runtime("Errors"), runtime("Linux")],

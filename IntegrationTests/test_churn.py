@@ -30,6 +30,11 @@ def files(engine):
         if not path.name.startswith("apus.db"))
 
 
+def at_rest(engine):
+    """Waits until nothing stands by for the next instance any more."""
+    engine.wait_for(lambda: not list((engine.run / "instances").iterdir()), seconds=30, what="standby shims to go")
+
+
 @pytest.mark.slow
 def test_five_hundred_cycles(own_engine):
     """500 times create, start, stop, remove, 8 at a time."""
@@ -48,10 +53,12 @@ def test_five_hundred_cycles(own_engine):
         assert request("DELETE", f"/containers/{identifier}?v=1").status == 204
 
     cycle(0)  # What is made once (a layer's mount, a pool) is made now.
+    at_rest(engine)
     Traces(engine, ids).settled(Traces(engine).descriptors())
     before = (Traces(engine).mounts(), Traces(engine).descriptors(), files(engine), namespaces())
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(cycle, range(500)))
+    at_rest(engine)
     Traces(engine, ids).settled(before[1] + 4)
     assert len(Traces(engine).mounts()) <= len(before[0])
     assert files(engine) == before[2]

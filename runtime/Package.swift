@@ -38,7 +38,8 @@ let package = Package(
       name: "SandboxProtocolTests", dependencies: ["SandboxProtocol", "RuntimeSpec", "Errors"], swiftSettings: settings),
     // Real containers need a caller with a single thread, which a test runner is not.
     .executableTarget(
-      name: "ContainerProbe", dependencies: ["Container", "Linux", "RuntimeSpec", "Errors", "CLinux"],
+      name: "ContainerProbe",
+      dependencies: ["Container", "Linux", "RuntimeSpec", "SandboxProtocol", "Errors", "CLinux"],
       path: "Tests/ContainerProbe", swiftSettings: settings),
     .testTarget(
       name: "ContainerTests",

@@ -54,8 +54,9 @@ public final class DockerServer: Sendable {
         } catch {
           return channel.eventLoop.makeFailedFuture(error)
         }
+        let executor = EventLoopTaskExecutor(channel.eventLoop)
         return connections.setup(channel: channel, logger: logger).map { connection in
-          Task { await connections.handle(value: connection, logger: logger) }
+          Task(executorPreference: executor) { await connections.handle(value: connection, logger: logger) }
         }
       }
       .withBoundSocket(descriptor)

@@ -26,6 +26,7 @@ final class EngineServices: Sendable {
   let blocking: BlockingPool
   /// The same for the short steps of create, start and remove alone, so that they never queue behind an archive.
   let lifecycle = BlockingPool(threads: 4)
+  let standby = StandbyShims()
   private let closing = Atomic<Bool>(false)
 
   init(

@@ -40,10 +40,11 @@ extension Instance {
     let record = current
     do {
       let peers = try await joinedPeers()
+      let standby = await services.standby.claim(id)
       let launch = try await services.lifecycle.run { [services] in
-        try Launch.begin(record, peers: peers, services: services, startAtOnce: startAtOnce) { [weak self] event in
-          self?.hear(event, run: run)
-        }
+        try Launch.begin(
+          record, standby: standby, peers: peers, services: services, startAtOnce: startAtOnce
+        ) { [weak self] event in self?.hear(event, run: run) }
       }
       do {
         try await complete(launch)

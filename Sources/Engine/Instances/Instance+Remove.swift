@@ -60,6 +60,7 @@ extension Instance {
     services.store.noteDeletion(of: id)
     services.index.remove(id: id, name: current.name)
     SharedMemory.remove(paths)
+    services.standby.dismiss(id, services)
     services.trash.delete(directory: paths.runDirectory)
     for session in takeWaitingSessions() { session.end() }
     await services.volumes.release(current, removeAnonymous: volumes)

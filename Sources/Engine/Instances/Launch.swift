@@ -19,21 +19,19 @@ struct Launch: Sendable {
 
   /// Blocks; to be called on a ``BlockingPool``.
   ///
-  /// The shim is spawned first: it comes up on another CPU while its orders are written. Whatever fails, it ends by
-  /// itself when its connection closes, and what was taken is given back.
+  /// Where none stands by, the shim is started first: it comes up on another CPU while its orders are written. Whatever
+  /// fails, it ends by itself when its connection closes, and what was taken is given back.
+  /// - Parameter standby: the shim that has been started for this instance ahead.
   static func begin(
-    _ record: InstanceRecord, peers: [String: SandboxContext.Peer], services: EngineServices, startAtOnce: Bool,
-    onEvent: @escaping @Sendable (ShimConnection.Event) -> Void
+    _ record: InstanceRecord, standby: StartedShim?, peers: [String: SandboxContext.Peer], services: EngineServices,
+    startAtOnce: Bool, onEvent: @escaping @Sendable (ShimConnection.Event) -> Void
   ) throws -> Launch {
     let paths = services.paths.instance(record.id)
-    let pair = try UnixSocket.pair(nonBlocking: true)
-    let pid = try services.runtime.spawnShim(id: record.id, socket: pair.second.raw)
-    let connection = ShimConnection(socket: pair.takeFirst(), reactor: services.reactor, onEvent: onEvent)
+    let shim = if let standby { standby } else { try StartedShim(id: record.id, services: services) }
+    shim.listen(onEvent)
     var lease: LayerLease?
     do {
-      let startTime = try Processes.startTime(of: pid)
       if unlink(paths.exit) < 0, errno != ENOENT { try check(-1 as Int32, "cannot remove \(paths.exit)") }
-      try Files.makeDirectory(paths.runDirectory, mode: 0o711)
       let layers = try services.layers.acquire(record.layers)
       lease = layers
       try services.volumes.prepare(record)
@@ -44,22 +42,17 @@ struct Launch: Sendable {
       var request = try specification.createRequest()
       request.root?.lower = layers.paths
       request.seccompCacheDirectory = services.paths.seccompCache
-      let created = try connection.post(.create, request.json())
-      let subscribed = try connection.post(.subscribe)
-      let started = startAtOnce ? try connection.post(.start) : nil
+      let created = try shim.connection.post(.create, request.json())
+      let subscribed = try shim.connection.post(.subscribe)
+      let started = startAtOnce ? try shim.connection.post(.start) : nil
       return Launch(
-        connection: connection, lease: layers, shimPID: pid, shimStartTime: startTime, created: created,
-        subscribed: subscribed, started: started)
+        connection: shim.connection, lease: layers, shimPID: shim.process, shimStartTime: shim.startTime,
+        created: created, subscribed: subscribed, started: started)
     } catch {
-      connection.close()
+      shim.connection.close()
       lease?.release()
-      ShimReaper.reap(pid, startTime: 0, child: true, logger: services.logger)
+      ShimReaper.reap(shim.process, startTime: shim.startTime, child: true, logger: services.logger)
       throw error
     }
   }
-}
-
-extension SocketPair {
-  /// The first end; the second is closed.
-  consuming func takeFirst() -> OwnedDescriptor { first }
 }

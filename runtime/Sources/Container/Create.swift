@@ -46,13 +46,27 @@ extension Container {
     }
     // Only the child's copy may keep the channel open: its end is how we learn that the child has.
     pair.second = OwnedDescriptor(owning: -1)
-    let descriptor = OwnedDescriptor(owning: processDescriptor)
+    return try finish(
+      plan, cgroups: cgroups, process: process, descriptor: OwnedDescriptor(owning: processDescriptor),
+      channel: OwnedDescriptor(owning: pair.first.release())
+    ) { (channel) throws(ApusError) in
+      try cgroups.create(plan.cgroupPath, resources: plan.limits)
+      try Channel.send(.cgroup, on: channel)
+      if plan.namespaces.makes(.user) { try prepareUserNamespace(plan, process: process, channel: channel) }
+    }
+  }
+
+  /// The caller's part of the set-up, then the wait for the process's. On failure the process and all of the container's
+  /// are gone; the cgroup is the caller's to remove.
+  static func finish(
+    _ plan: Plan, cgroups: any CgroupDriver, process: pid_t, descriptor: consuming OwnedDescriptor,
+    channel: consuming OwnedDescriptor, _ ourPart: (_ channel: Int32) throws(ApusError) -> Void = { _ in }
+  ) throws(ApusError) -> Container {
+    let ours = channel.raw
     var terminal: Int32 = -1
     var root: Int32 = -1
     do throws(ApusError) {
-      try cgroups.create(plan.cgroupPath, resources: plan.limits)
-      try Channel.send(.cgroup, on: ours)
-      if plan.namespaces.makes(.user) { try prepareUserNamespace(plan, process: process, channel: ours) }
+      try ourPart(ours)
       try awaitReady(on: ours, terminal: &terminal, root: &root)
     } catch {
       if terminal >= 0 { close(terminal) }
@@ -72,7 +86,7 @@ extension Container {
     return Container(
       id: plan.configuration.id, process: process, processDescriptor: descriptor, cgroupPath: plan.cgroupPath,
       cgroups: cgroups, namespaces: plan.namespaces, filter: plan.filter, filterFlags: plan.filterFlags,
-      channel: pair.first.release(), terminal: terminal, root: root)
+      channel: channel.release(), terminal: terminal, root: root)
   }
 
   /// Maps the ids of a new user namespace, and makes what only the host's root can: an overlay of id-mapped layers.

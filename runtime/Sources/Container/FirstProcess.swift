@@ -15,10 +15,28 @@ struct FirstProcess {
   let cgroups: any CgroupDriver
   /// Packets to and from the caller.
   let channel: Int32
+  /// What has been made ahead; see ``PreparedProcess``, which has also brought it into its cgroup then.
+  var prepared: PreparedMounts?
+  var isPrepared = false
 
+  /// From clone3(2).
   func run() -> Never {
+    end { () throws(ApusError) in
+      // 1. Nothing of the caller but what this process needs: no log, no socket, no directory of the host survives into
+      //    the container (CVE-2024-21626).
+      let streams = try Streams.inherit(plan.configuration.streams, keeping: [channel])
+      try leaveCaller()
+      return streams
+    }
+  }
+
+  /// From where ``PreparedProcess`` has come to: it has done all of `run`'s beginning, and its streams are the only
+  /// other descriptors.
+  func proceed() -> Never { end { () in Streams.received(plan.configuration.streams) } }
+
+  private func end(_ streams: () throws(ApusError) -> Streams) -> Never {
     do throws(ApusError) {
-      let program = try setUp()
+      let program = try setUp(streams())
       try Channel.send(.ready, on: channel)
       guard Channel.waitForStart(on: channel) else { clinux_exit(1) }
       if plan.configuration.useInit {
@@ -36,14 +54,22 @@ struct FirstProcess {
     return nil
   }
 
-  private func setUp() throws(ApusError) -> Program {
-    let namespaces = plan.namespaces
-
-    // 1. Nothing of the caller but what this process needs: no log, no socket, no directory of the host survives into
-    //    the container (CVE-2024-21626).
-    let streams = try Streams.inherit(plan.configuration.streams, keeping: [channel])
+  /// Signals and life are no longer the caller's.
+  func leaveCaller() throws(ApusError) {
     clinux_reset_signals()
     if plan.configuration.endsWithCaller { try processControl(PrctlOption.parentDeathSignal, UInt(SIGKILL)) }
+  }
+
+  /// A network namespace of its own begins with a loopback interface that is down.
+  func setUpNetwork() throws(ApusError) {
+    if plan.namespaces.makes(.network) {
+      try check(clinux_interface_up("lo"), "cannot bring up the loopback interface")
+    }
+    try Sysctl.apply(plan.linux.sysctl, namespaces: plan.namespaces)
+  }
+
+  private func setUp(_ streams: Streams) throws(ApusError) -> Program {
+    let namespaces = plan.namespaces
     if !namespaces.joined.isEmpty {
       // Processes that are in those namespaces already must not be able to look into this one, which still has the
       // host's tree open.
@@ -55,21 +81,23 @@ struct FirstProcess {
 
     // 2. Namespaces. With a user namespace nothing works before its ids are mapped and one of them is ours; but as that
     //    one the host's cgroups are out of reach, so they come first.
-    var prepared: Int32?
-    var inCgroup = false
+    var mappedRoot: Int32?
+    var inCgroup = isPrepared
+    if isPrepared {
+      try check(clinux_unshare(Namespaces.Kind.mount.rawValue), "cannot make a mount namespace")
+    }
     if namespaces.makes(.user) || namespaces.joins(.user) != nil {
       try enterCgroup()
       inCgroup = true
     }
     if namespaces.makes(.user) {
-      prepared = try waitFor(.mapped)
+      mappedRoot = try waitFor(.mapped)
       try becomeRootOfUserNamespace()
     }
     try namespaces.join()
     if namespaces.makes(.time) { try Namespaces.enterNewTime(offsets: plan.linux.timeOffsets) }
     try nameHost()
-    if namespaces.makes(.network) { try check(clinux_interface_up("lo"), "cannot bring up the loopback interface") }
-    try Sysctl.apply(plan.linux.sysctl, namespaces: namespaces)
+    if !isPrepared { try setUpNetwork() }
 
     // 3. The copy of the host's mounts: from here on nothing done to them travels back.
     let shared = plan.linux.rootfsPropagation.hasSuffix("shared")
@@ -80,21 +108,24 @@ struct FirstProcess {
     // 4. The root, on top of the host's: there is a mount point that exists everywhere and is in nobody's way.
     try Mounts.setAttributes("/", propagation: .private)
     let host = try Files.open("/", flags: O_PATH | O_DIRECTORY)
-    let root = try makeRoot(prepared: prepared)
+    let root = try makeRoot(mapped: mappedRoot)
     if plan.configuration.root?.upper != nil { try Channel.send(.root, descriptor: root.raw, on: channel) }
     let tree = RootTree(descriptor: root.raw)
 
     // 5. What belongs on it, in the request's order. The cgroup is waited for only where it is shown.
+    let ahead = prepared.flatMap { $0.fit(plan) ? $0 : nil }
     for (index, mount) in plan.mounts.enumerated() {
-      if mount.type == "cgroup" || mount.type == "cgroup2" {
+      if let ahead, mount.type != "bind" {
+        if let made = ahead.tree(for: mount) { try tree.attach(made, for: mount) }
+      } else if mount.type == "cgroup" || mount.type == "cgroup2" {
         if !inCgroup { try enterCgroup() }
         inCgroup = true
         try tree.attachCgroups(mount, path: plan.cgroupPath, version: cgroups.version)
       } else {
-        try attach(mount, source: sources.removeValue(forKey: index), to: tree)
+        try tree.attach(mount, source: sources.removeValue(forKey: index))
       }
     }
-    if plan.ownsDevices {
+    if ahead == nil, plan.ownsDevices {
       try tree.fillDevices(plan.linux.devices, bindFromHost: namespaces.makes(.user))
     }
     if !inCgroup { try enterCgroup() }
@@ -104,8 +135,9 @@ struct FirstProcess {
     if let size = terminalSize { terminal = try openConsole(tree, size: size) }
 
     // 7. Covers go on last: nothing set up here may go through them, and nothing may be mounted over them.
-    try tree.makeReadOnly(plan.linux.readonlyPaths)
-    try tree.mask(plan.linux.maskedPaths)
+    func uncovered(_ paths: [String]) -> [String] { ahead.map { ahead in paths.filter { !ahead.covers($0) } } ?? paths }
+    try tree.makeReadOnly(uncovered(plan.linux.readonlyPaths))
+    try tree.mask(uncovered(plan.linux.maskedPaths))
     if plan.configuration.createWorkingDirectory, !plan.process.cwd.isEmpty {
       _ = try tree.openOrMake(plan.process.cwd, directory: true)
     }
@@ -141,7 +173,7 @@ struct FirstProcess {
     return descriptor
   }
 
-  private func enterCgroup() throws(ApusError) {
+  func enterCgroup() throws(ApusError) {
     _ = try waitFor(.cgroup)
     try cgroups.enter(plan.cgroupPath, clonedInto: true)
     // Its root is the group this process is in now.
@@ -180,10 +212,10 @@ struct FirstProcess {
   }
 
   /// The root, attached on top of the host's.
-  private func makeRoot(prepared: Int32?) throws(ApusError) -> OwnedDescriptor {
+  private func makeRoot(mapped: Int32?) throws(ApusError) -> OwnedDescriptor {
     let root: OwnedDescriptor
-    if let prepared {
-      root = OwnedDescriptor(owning: prepared)
+    if let mapped {
+      root = OwnedDescriptor(owning: mapped)
     } else if let layers = plan.configuration.root {
       if let attached = try layers.attachByOptions() { return attached }
       root = try layers.mount()
@@ -192,25 +224,6 @@ struct FirstProcess {
     }
     try Mounts.attach(root.raw, "/")
     return root
-  }
-
-  private func attach(_ mount: PlannedMount, source: Int32?, to tree: RootTree) throws(ApusError) {
-    do throws(ApusError) {
-      let made: OwnedDescriptor
-      if let source { made = OwnedDescriptor(owning: source) } else { made = try mount.makeFilesystem() }
-      var isDirectory = true
-      if mount.type == "bind" { isDirectory = try Files.status(made.raw).st_mode & S_IFMT == S_IFDIR }
-      try mount.finish(made.raw)
-      // A link at /proc or /sys could lead the checks of what is mounted there astray (CVE-2019-19921).
-      let links = mount.type != "proc" && mount.type != "sysfs"
-      try tree.attach(made.raw, at: mount.destination, directory: isDirectory, links: links)
-      try mount.setPropagation(made.raw)
-    } catch {
-      throw ApusError(
-        error.code,
-        "cannot mount \(mount.type == "bind" ? mount.source : mount.type) at \(mount.destination): \(error)",
-        cause: error.cause)
-    }
   }
 
   private func openConsole(

@@ -75,6 +75,31 @@ struct PlannedMount: Sendable, Equatable {
 }
 
 extension RootTree {
+  /// Makes an entry's mount and attaches it; `source` is the copy of a bind's source, and closed.
+  func attach(_ mount: PlannedMount, source: Int32?) throws(ApusError) {
+    do throws(ApusError) {
+      let made: OwnedDescriptor
+      if let source { made = OwnedDescriptor(owning: source) } else { made = try mount.makeFilesystem() }
+      try mount.finish(made.raw)
+      try attach(made.raw, for: mount)
+      try mount.setPropagation(made.raw)
+    } catch {
+      throw ApusError(
+        error.code,
+        "cannot mount \(mount.type == "bind" ? mount.source : mount.type) at \(mount.destination): \(error)",
+        cause: error.cause)
+    }
+  }
+
+  /// Attaches the detached mount of an entry.
+  func attach(_ made: Int32, for mount: PlannedMount) throws(ApusError) {
+    var isDirectory = true
+    if mount.type == "bind" { isDirectory = try Files.status(made).st_mode & S_IFMT == S_IFDIR }
+    // A link at /proc or /sys could lead the checks of what is mounted there astray (CVE-2019-19921).
+    let links = mount.type != "proc" && mount.type != "sysfs"
+    try attach(made, at: mount.destination, directory: isDirectory, links: links)
+  }
+
   /// Attaches a detached mount at a path in the root, which is made where missing.
   func attach(_ mount: Int32, at path: String, directory: Bool, links: Bool = true) throws(ApusError) {
     let target = try openOrMake(path, directory: directory, links: links)

@@ -34,9 +34,11 @@ struct Plan: Sendable {
     resourceLimits = try Self.resourceLimits(process)
     limits = try CgroupResources(linux.resources ?? LinuxResources())
     // Nothing is allowed but the default devices and what the request adds.
-    limits.devices =
-      [.init(allow: false)] + CgroupResources.DeviceRule.defaults
-      + limits.devices.filter { $0.allow || $0.kind != .all }
+    let rules = limits.devices.filter { $0.allow || $0.kind != .all }
+    let defaults = CgroupResources.DeviceRule.defaults
+    // Without a refusal among them, saying it twice says nothing.
+    let added = rules.allSatisfy(\.allow) ? rules.filter { !defaults.contains($0) } : rules
+    limits.devices = [.init(allow: false)] + defaults + added
     cgroupPath = linux.cgroupsPath.drop { $0 == "/" }.description
     if cgroupPath.isEmpty { cgroupPath = "apus/\(configuration.id)" }
     try Cgroups.validate(cgroupPath)

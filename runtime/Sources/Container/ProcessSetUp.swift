@@ -112,6 +112,12 @@ struct Streams {
     return streams
   }
 
+  /// Streams that have come by a message, and are this process's own already.
+  static func received(_ wanted: ProcessStreams) -> Streams {
+    guard case .descriptors(let input, let output, let error) = wanted else { return Streams(descriptors: []) }
+    return Streams(descriptors: [input, output, error])
+  }
+
   /// Makes them 0, 1 and 2, owned by `owner`: a program may open /dev/stdout again, by a name that leads to the pipe.
   func install(terminal: Int32, owner: uid_t) throws(ApusError) {
     let sources = terminal >= 0 ? [terminal, terminal, terminal] : descriptors

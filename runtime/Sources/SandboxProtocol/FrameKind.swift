@@ -37,6 +37,10 @@ public struct FrameKind: RawRepresentable, Hashable, Sendable {
   /// No payload; kills everything. Answered at once; the end is the same as after an exit by itself.
   public static let destroy = FrameKind(rawValue: 14)
 
+  /// ``CreateRequest`` of the kind that is to be expected: what can be made ahead of the real one is made. Before
+  /// ``create`` only; not answered.
+  public static let prepare = FrameKind(rawValue: 15)
+
   // Replies, with the request's tag.
 
   /// Payload as the request says, often none.

@@ -94,7 +94,7 @@ func users(_ box: Box) throws {
 }
 
 func terminal(_ box: Box) throws {
-  let container = try Container.create(
+  let container = try box.create(
     box.configuration(
       [
         "sh", "-c",
@@ -196,7 +196,7 @@ func death(_ box: Box) throws {
     let caller = clinux_clone3(0, nil, SIGCHLD, -1)
     if caller == 0 {
       let null = (try? Files.open("/dev/null", flags: O_RDWR).release()) ?? -1
-      let container = try? Container.create(
+      let container = try? box.create(
         box.configuration(["sleep", "1000"], streams: .descriptors(input: null, output: null, error: null)) {
           $0.user = user
         })

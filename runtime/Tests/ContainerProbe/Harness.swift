@@ -4,6 +4,9 @@ import Errors
 import Glibc
 import Linux
 import RuntimeSpec
+import SandboxProtocol
+
+import struct Container.RootFilesystem
 
 /// Why a scenario failed.
 struct Mismatch: Error, CustomStringConvertible {
@@ -122,7 +125,7 @@ struct Box {
     let null = try Files.open("/dev/null", flags: O_RDWR)
     var pipe = try Pipe()
     let streams = ProcessStreams.descriptors(input: null.raw, output: pipe.writeEnd.raw, error: pipe.writeEnd.raw)
-    let container = try Container.create(configuration(arguments, id: id, streams: streams, change))
+    let container = try create(configuration(arguments, id: id, streams: streams, change))
     try container.start()
     pipe.writeEnd = OwnedDescriptor(owning: -1)
     let output = try Files.read(descriptor: pipe.readEnd.raw, limit: 1 << 20)
@@ -147,11 +150,48 @@ struct Box {
     _ change: (inout ContainerConfiguration) -> Void = { _ in }
   ) throws -> Container {
     let null = try Files.open("/dev/null", flags: O_RDWR)
-    let container = try Container.create(
+    let container = try create(
       configuration(
         arguments, id: id, streams: .descriptors(input: null.raw, output: null.raw, error: null.raw), change))
     try container.start()
     return container
+  }
+
+  /// Makes a container: at once, or completing one that has been made ahead.
+  func create(_ configuration: ContainerConfiguration) throws -> Container {
+    guard Self.makesAhead else { return try Container.create(configuration) }
+    let usual = self.configuration([], id: configuration.id, streams: .terminal(rows: 0, columns: 0))
+    let preparation = try ContainerPreparation(usual, decode: Self.decode)
+    var descriptors: [Int32] = []
+    if case .descriptors(let input, let output, let error) = configuration.streams {
+      descriptors = [input, output, error]
+    }
+    var request = CreateRequest(
+      id: configuration.id, spec: configuration.spec,
+      root: configuration.root.map { SandboxProtocol.RootFilesystem(lower: $0.lower, upper: $0.upper, work: $0.work) },
+      user: configuration.user, additionalGroups: configuration.additionalGroups,
+      createWorkingDirectory: configuration.createWorkingDirectory, useInit: configuration.useInit,
+      seccompCacheDirectory: configuration.seccompCacheDirectory)
+    if case .terminal(let rows, let columns) = configuration.streams {
+      (request.rows, request.columns) = (rows, columns)
+    }
+    let ahead = try preparation.complete(configuration, request: request.json(), descriptors: descriptors)
+    return if let ahead { ahead } else { try Container.create(configuration) }
+  }
+
+  static let makesAhead = CommandLine.arguments.contains("ahead")
+
+  private static func decode(_ bytes: [UInt8], _ descriptors: [Int32]) throws(ApusError) -> ContainerConfiguration {
+    let request = try CreateRequest(json: bytes, subject: "The request")
+    return ContainerConfiguration(
+      id: request.id, spec: request.spec,
+      root: request.root.map { .init(lower: $0.lower, upper: $0.upper, work: $0.work) }, user: request.user,
+      additionalGroups: request.additionalGroups, createWorkingDirectory: request.createWorkingDirectory,
+      useInit: request.useInit,
+      streams: descriptors.count == 3
+        ? .descriptors(input: descriptors[0], output: descriptors[1], error: descriptors[2])
+        : .terminal(rows: request.rows, columns: request.columns),
+      seccompCacheDirectory: request.seccompCacheDirectory, endsWithCaller: true)
   }
 
   func end(_ container: Container) throws {

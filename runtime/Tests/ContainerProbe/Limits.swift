@@ -216,7 +216,7 @@ func failures(_ box: Box) throws {
   }
   // Created and never started, then given up.
   let null = try Files.open("/dev/null", flags: O_RDWR)
-  let container = try Container.create(
+  let container = try box.create(
     box.configuration(
       ["true"], streams: .descriptors(input: null.raw, output: null.raw, error: null.raw)))
   try box.end(container)

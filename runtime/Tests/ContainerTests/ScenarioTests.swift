@@ -30,6 +30,12 @@ struct ScenarioTests {
     #expect(output == "\(scenario): passed\n")
   }
 
+  /// The same with containers that were made ahead of their requests, as far as each scenario's have the usual shape.
+  @Test(arguments: scenarios) func worksAhead(scenario: String) throws {
+    let output = try run([scenario, "ahead"])
+    #expect(output == "\(scenario): passed\n")
+  }
+
   @Test func allAreRun() throws {
     #expect(try run([]).split(separator: "\n").map { String($0) } == Self.scenarios)
   }

@@ -11,7 +11,8 @@ extension Shim {
     do throws(ApusError) {
       switch frame.kind {
       case .stdin, .closeStdin: input(frame, from: connection)
-      case .create: try create(try frame.message(), from: connection, tag: frame.tag)
+      case .create: try create(frame, from: connection)
+      case .prepare: prepare(try frame.message())
       case .start: try start(from: connection, tag: frame.tag)
       case .attach: try attach(try frame.message(), from: connection, tag: frame.tag)
       case .exec: try exec(try frame.message(), from: connection, tag: frame.tag)

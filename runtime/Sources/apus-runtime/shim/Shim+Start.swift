@@ -8,11 +8,30 @@ import SandboxProtocol
 import struct Container.RootFilesystem
 
 extension Shim {
+  /// Makes what does not depend on the request that is still to come. Whatever fails here is tried again with it.
+  func prepare(_ request: CreateRequest) {
+    guard phase == .waiting, preparation == nil, request.id == id else { return }
+    preparation = try? ContainerPreparation(
+      ContainerConfiguration(request, streams: .terminal(rows: 0, columns: 0))
+    ) { (bytes, descriptors) throws(ApusError) in
+      let request = try CreateRequest(json: bytes, subject: "The request")
+      let size = request.terminalSize
+      guard size != nil || descriptors.count == 3 else {
+        throw ApusError(.internal, "a container's streams are missing")
+      }
+      return ContainerConfiguration(
+        request,
+        streams: size.map { .terminal(rows: $0.rows, columns: $0.columns) }
+          ?? .descriptors(input: descriptors[0], output: descriptors[1], error: descriptors[2]))
+    }
+  }
+
   /// Makes the container up to the point just before its program.
-  func create(_ request: CreateRequest, from connection: Connection, tag: UInt16) throws(ApusError) {
+  func create(_ frame: Frame, from connection: Connection) throws(ApusError) {
     guard phase == .waiting else { throw ApusError(.conflict, "container \(id) exists already") }
+    let tag = frame.tag
     do throws(ApusError) {
-      try make(request)
+      try make(try frame.message(), encoded: frame.payload)
     } catch {
       // Nothing exists, so nothing is recorded: the answer is all there is.
       listener?.close()
@@ -25,7 +44,7 @@ extension Shim {
     streams?.start()
   }
 
-  private func make(_ request: CreateRequest) throws(ApusError) {
+  private func make(_ request: CreateRequest, encoded: [UInt8]) throws(ApusError) {
     guard request.id == id else {
       throw ApusError(.invalidArgument, "the shim of container \(id) was asked to create container \(request.id)")
     }
@@ -33,18 +52,12 @@ extension Shim {
     log = try request.log.map { target throws(ApusError) in try JSONLog(target) }
     listener = try Listener(path: request.socketPath, loop: loop)
     listener?.onConnection = { [unowned self] in accept($0) }
-    let process = request.spec.process
     let ends = try StreamEnds(
-      terminal: process?.terminal == true
-        ? terminalSize(request.rows, request.columns, process?.consoleSize) : nil,
-      input: request.openStdin, output: true, error: true)
-    let container = try Container.create(
-      ContainerConfiguration(
-        id: id, spec: request.spec,
-        root: request.root.map { RootFilesystem(lower: $0.lower, upper: $0.upper, work: $0.work) },
-        user: request.user, additionalGroups: request.additionalGroups,
-        createWorkingDirectory: request.createWorkingDirectory, useInit: request.useInit, streams: ends.theirs,
-        seccompCacheDirectory: request.seccompCacheDirectory, endsWithCaller: true))
+      terminal: request.terminalSize, input: request.openStdin, output: true, error: true)
+    let configuration = ContainerConfiguration(request, streams: ends.theirs)
+    let ahead = try preparation?.complete(configuration, request: encoded, descriptors: ends.descriptors)
+    preparation = nil
+    let container = if let ahead { ahead } else { try Container.create(configuration) }
     self.container = container
     ownsProcesses = request.spec.linux?.namespaces.contains { $0.type == "pid" && $0.path.isEmpty } ?? false
     streams = try ends.hub(
@@ -67,6 +80,25 @@ extension Shim {
     phase = .running
     watchOOM()
     connection.send(Frame(.ok, tag: tag))
+  }
+}
+
+extension CreateRequest {
+  /// nil where the program gets no terminal.
+  var terminalSize: (rows: UInt16, columns: UInt16)? {
+    guard let process = spec.process, process.terminal else { return nil }
+    return apus_runtime.terminalSize(rows, columns, process.consoleSize)
+  }
+}
+
+extension ContainerConfiguration {
+  init(_ request: CreateRequest, streams: ProcessStreams) {
+    self.init(
+      id: request.id, spec: request.spec,
+      root: request.root.map { RootFilesystem(lower: $0.lower, upper: $0.upper, work: $0.work) },
+      user: request.user, additionalGroups: request.additionalGroups,
+      createWorkingDirectory: request.createWorkingDirectory, useInit: request.useInit, streams: streams,
+      seccompCacheDirectory: request.seccompCacheDirectory, endsWithCaller: true)
   }
 }
 

@@ -22,6 +22,8 @@ final class Shim {
   let loop: EventLoop
   var phase = Phase.waiting
   var container: Container?
+  /// What has been made of it ahead of the request.
+  var preparation: ContainerPreparation?
   var streams: StreamHub?
   var log: JSONLog?
   var execs: [String: ExecSession] = [:]
@@ -95,6 +97,7 @@ final class Shim {
   func stop() {
     loop.stop()
     for connection in connections { connection.close() }
+    preparation?.discard()
     container?.releaseRoot()
   }
 

@@ -43,6 +43,12 @@ final class StreamEnds {
     if descriptor >= 0 { close(descriptor) }
   }
 
+  /// What the process gets, as descriptors; none where it makes a terminal.
+  var descriptors: [Int32] {
+    if case .descriptors(let input, let output, let error) = theirs { return [input, output, error] }
+    return []
+  }
+
   /// Our ends, once the process exists; `terminal` is what the container made.
   func hub(
     terminal: consuming OwnedDescriptor?, input wantsInput: Bool, closesInput: Bool, log: JSONLog?, loop: EventLoop

@@ -1,0 +1,70 @@
+import Errors
+import Glibc
+import Linux
+import Synchronization
+
+/// A shim that has been started and waits for its orders.
+final class StartedShim: Sendable {
+  /// Of the instance it is for.
+  let id: String
+  let connection: ShimConnection
+  let process: pid_t
+  let startTime: UInt64
+  private let relay: Relay
+
+  /// Starts one, and makes the directory it will listen in. Blocks. Whatever fails, it ends by itself when its
+  /// connection closes.
+  init(id: String, services: EngineServices) throws {
+    self.id = id
+    let pair = try UnixSocket.pair(nonBlocking: true)
+    process = try services.runtime.spawnShim(id: id, socket: pair.second.raw)
+    let relay = Relay()
+    self.relay = relay
+    connection = ShimConnection(socket: pair.takeFirst(), reactor: services.reactor) { relay.tell($0) }
+    do {
+      startTime = try Processes.startTime(of: process)
+      try Files.makeDirectory(services.paths.instance(id).runDirectory, mode: 0o711)
+    } catch {
+      connection.close()
+      ShimReaper.reap(process, startTime: 0, child: true, logger: services.logger)
+      throw error
+    }
+  }
+
+  /// From here on events go to `listener`; if there has been one already, the connection is of no more use.
+  func listen(_ listener: @escaping @Sendable (ShimConnection.Event) -> Void) { relay.listen(listener) }
+
+  /// Nothing has been heard of its end.
+  var isAlive: Bool { !relay.hasEnded }
+
+  private final class Relay: Sendable {
+    private struct State {
+      var listener: (@Sendable (ShimConnection.Event) -> Void)?
+      var hasEnded = false
+    }
+    private let state = Mutex(State())
+
+    var hasEnded: Bool { state.withLock { $0.hasEnded } }
+
+    func tell(_ event: ShimConnection.Event) {
+      let listener = state.withLock { state in
+        if case .ended = event { state.hasEnded = true }
+        return state.listener
+      }
+      listener?(event)
+    }
+
+    func listen(_ listener: @escaping @Sendable (ShimConnection.Event) -> Void) {
+      let late = state.withLock { state in
+        state.listener = listener
+        return state.hasEnded
+      }
+      if late { listener(.ended(nil)) }
+    }
+  }
+}
+
+extension SocketPair {
+  /// The first end; the second is closed.
+  consuming func takeFirst() -> OwnedDescriptor { first }
+}
