@@ -32,7 +32,7 @@ def files(engine):
 
 def at_rest(engine):
     """Waits until nothing stands by for the next instance any more."""
-    engine.wait_for(lambda: not list((engine.run / "instances").iterdir()), seconds=30, what="standby shims to go")
+    engine.wait_for(lambda: not list((engine.run / "instances").iterdir()), timeout=30, what="standby shims to go")
 
 
 @pytest.mark.slow

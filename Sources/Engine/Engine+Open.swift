@@ -63,6 +63,8 @@ extension Engine {
     do {
       try await services.blocking.run { [services] in
         try services.store.flush()
+        // A clean stop leaves nothing to verify.
+        try services.images.synchronize()
         try services.database.close()
       }
     } catch {

@@ -40,6 +40,8 @@ extension Instance {
     let record = current
     do {
       let peers = try await joinedPeers()
+      // A layer's file can be lost (a power cut) while what it was made of is still here.
+      if !record.layers.allSatisfy(services.layers.contains) { try await services.images.restoreLayers(record.layers) }
       let standby = await services.standby.claim(id)
       let launch = try await services.lifecycle.run { [services] in
         try Launch.begin(

@@ -23,7 +23,7 @@ struct Apus: ParsableCommand {
       RmiCommand.self, SaveCommand.self, LoadCommand.self, ImportCommand.self, HistoryCommand.self, SearchCommand.self,
       LoginCommand.self, LogoutCommand.self, ImageCommand.self, ManifestCommand.self, ContainerCommand.self,
       VolumeCommand.self, SystemCommand.self,
-      InfoCommand.self, VersionCommand.self, CompletionCommand.self,
+      RegistryCommand.self, InfoCommand.self, VersionCommand.self, CompletionCommand.self,
     ])
 
   @Option(
