@@ -25,7 +25,13 @@ extension RegistryResources {
     }
     let session = try await uploads.open(in: name, algorithm: wanted?.algorithm ?? algorithm)
     guard let wanted else { return await state(of: session, .accepted) }
-    return try await finish(session, call, wanted)
+    do {
+      return try await finish(session, call, wanted)
+    } catch {
+      // Its address was never told: nobody could go on with it.
+      await uploads.remove(session)
+      throw error
+    }
   }
 
   /// `/v2/<name>/blobs/uploads/<identifier>`
