@@ -23,6 +23,14 @@ import Testing
     flipped[5] ^= 1
     corpus.append(("bit flipped in header", flipped, "does not match"))
     add("size below zero", "below zero") { $0.raw(TarEntry(.regular, "a")) { for i in 124..<136 { $0[i] = 0xff } } }
+    add("size out of range", "out of range") {
+      $0.pax([("size", "9223372036854775807")])
+      $0.file("a")
+    }
+    add("sparse: too large", "is too large") {
+      $0.pax([("GNU.sparse.size", "9223372036854775807"), ("GNU.sparse.map", "0,1")])
+      $0.add(TarEntry(.regular, "s"), [1])
+    }
     add("size is text", "size is no number") { $0.raw(TarEntry(.regular, "a")) { $0[126] = 0x39 } }
     add("owner too large", "out of range") {
       $0.pax([("uid", "4294967296")]); $0.file("a")
