@@ -38,7 +38,7 @@ extension ImageService {
         var references = [written.withDefaultTag]
         if allTags {
           let tags = try await client.tags(of: written, limit: Self.tagLimit)
-          references = try tags.map { try written.with(tag: $0) }
+          references = try tags.sorted().map { try written.with(tag: $0) }
           guard !references.isEmpty else {
             throw ApusError(.notFound, "\(written.familiarName) has no tags")
           }

@@ -150,9 +150,12 @@ import Testing
         // What a killed daemon leaves: the first two thirds.
         var part = Array(bytes.prefix(bytes.count * 2 / 3))
         if damaged { part[part.count / 2] ^= 0x55 }
-        let writer = try BlobWriter(store: other.content, resuming: layer)
-        try part.withUnsafeBytes { try writer.write($0) }
-        writer.suspend()
+        func leave() throws {
+          let writer = try BlobWriter(store: other.content, resuming: layer)
+          try part.withUnsafeBytes { try writer.write($0) }
+          writer.suspend()
+        }
+        try leave()
         #expect(try other.content.partials().map(\.digest) == [layer.digest])
         let progress = try await drain(other.service.pull(name))
         #expect(progress.last?.image == made.id)

@@ -107,6 +107,7 @@ struct ArchiveLayout {
     {
       chosen = [best]
     }
+    let annotated = Set(chosen.compactMap(Self.name))
     var images: [ArchivedImage] = []
     for descriptor in chosen {
       guard var image = try image(descriptor, depth: 0), isWanted(image) else { continue }
@@ -115,7 +116,9 @@ struct ArchiveLayout {
       // Docker's file knows names that the layout has no place for.
       let id = ContentDigest.sha256(image.configBytes)
       for item in items where item.Config.contains(id.hex) {
-        for name in try Self.names(of: item) where !image.names.contains(name) { image.names.append(name) }
+        for name in try Self.names(of: item) where !annotated.contains(name) && !image.names.contains(name) {
+          image.names.append(name)
+        }
       }
       if let known = images.firstIndex(where: {
         $0.manifest?.digest == image.manifest?.digest && $0.index?.digest == image.index?.digest
