@@ -90,7 +90,7 @@ public struct Platform: Hashable, Sendable, Codable, CustomStringConvertible {
     case "arm":
       result.architecture = "arm"
       let variant = result.variant ?? ""
-      result.variant = variant.isEmpty ? "v7" : variant.hasPrefix("v") ? variant : "v" + variant
+      result.variant = variant.isEmpty ? "v7" : ["5", "6", "7", "8"].contains(variant) ? "v" + variant : variant
     case let other:
       result.architecture = other
     }

@@ -74,6 +74,10 @@ private let hex = String(repeating: "0123456789abcdef", count: 4)
     #expect(try Platform(parsing: "x86_64").description == "linux/amd64")
     #expect(try Platform(parsing: "linux/arm64/v8").description == "linux/arm64")
     #expect(try Platform(parsing: "linux/arm").description == "linux/arm/v7")
+    #expect(try Platform(parsing: "linux/arm/6").description == "linux/arm/v6")
+    // The longest there is must stay one that can be read again.
+    let longest = try Platform(parsing: "linux/arm/" + String(repeating: "M", count: 64))
+    #expect(try Platform(parsing: longest.description) == longest)
     for wrong in ["", "/", "linux/", "a/b/c/d", "linux/a b"] {
       #expect(throws: ApusError.self) { try Platform(parsing: wrong) }
     }
