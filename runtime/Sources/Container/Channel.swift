@@ -17,6 +17,10 @@ enum Channel {
     case terminal
     /// Process to caller: a descriptor of the root comes along.
     case root
+    /// Process to caller: all is mounted, the hooks of the runtime can run.
+    case hooks
+    /// Caller to process: the hooks have run.
+    case hooked
     /// Process to caller: only the program is missing.
     case ready
     /// Process to caller: it did not work.
@@ -31,6 +35,8 @@ enum Channel {
       case .ready: 5
       case .failed: 6
       case .root: 7
+      case .hooks: 8
+      case .hooked: 9
       }
     }
   }
@@ -67,6 +73,8 @@ enum Channel {
     case 4: message = .terminal
     case 5: message = .ready
     case 7: message = .root
+    case 8: message = .hooks
+    case 9: message = .hooked
     default: message = .failed(decode(bytes.dropFirst()))
     }
     return (message, descriptors.first)

@@ -1,3 +1,5 @@
+import Errors
+import Glibc
 import RuntimeSpec
 
 /// What a container's root is made of: an overlay, mounted in the container's own mount namespace.
@@ -43,6 +45,21 @@ public struct ContainerConfiguration: Sendable {
   public var seccompCacheDirectory: String?
   /// Whether the kernel kills the container when the calling process ends. For a caller that is its shim.
   public var endsWithCaller: Bool
+  /// The directory of the OCI bundle, as hooks are told.
+  public var bundle = ""
+  /// For a container that another process will start; ``Container/start()`` is not for it.
+  public var handover: Handover?
+  /// How many of the caller's descriptors from 3 on the program gets, under the same numbers.
+  public var preservedDescriptors: Int32 = 0
+  /// Whether pivot_root(2) leaves the host's tree: not on a root that is the kernel's initial ramdisk, which cannot be left.
+  public var pivots = true
+  /// Whether the container has a session keyring of its own.
+  public var ownKeyring = true
+  /// Called in the caller while the new process, whose number it gets, sets itself up. An error ends the creation.
+  public var whenMade: (@Sendable (pid_t) throws(ApusError) -> Void)?
+  /// Hooks of the runtime's own namespace (`prestart`, `createRuntime`): called in the caller when all is mounted and the
+  /// host's tree has not been left. An error ends the creation.
+  public var runtimeHooks: (@Sendable (pid_t) throws(ApusError) -> Void)?
 
   public init(
     id: String, spec: Spec, root: RootFilesystem? = nil, user: String? = nil, additionalGroups: [String] = [],

@@ -53,6 +53,7 @@ extension Container {
       try cgroups.create(plan.cgroupPath, resources: plan.limits)
       try Channel.send(.cgroup, on: channel)
       if plan.namespaces.makes(.user) { try prepareUserNamespace(plan, process: process, channel: channel) }
+      try plan.configuration.whenMade?(process)
     }
   }
 
@@ -67,7 +68,9 @@ extension Container {
     var root: Int32 = -1
     do throws(ApusError) {
       try ourPart(ours)
-      try awaitReady(on: ours, terminal: &terminal, root: &root)
+      try awaitReady(on: ours, terminal: &terminal, root: &root) { () throws(ApusError) in
+        try plan.configuration.runtimeHooks?(process)
+      }
     } catch {
       if terminal >= 0 { close(terminal) }
       if root >= 0 { close(root) }
@@ -102,7 +105,9 @@ extension Container {
   }
 
   /// Waits until only the program is missing; keeps the descriptors that come along.
-  static func awaitReady(on channel: Int32, terminal: inout Int32, root: inout Int32) throws(ApusError) {
+  static func awaitReady(
+    on channel: Int32, terminal: inout Int32, root: inout Int32, hooks: () throws(ApusError) -> Void = {}
+  ) throws(ApusError) {
     while true {
       guard let (message, descriptor) = try Channel.receive(on: channel) else {
         throw ApusError(.internal, "the first process of the container ended during its set-up")
@@ -111,6 +116,9 @@ extension Container {
       case .ready: return
       case .terminal: terminal = descriptor ?? -1
       case .root: root = descriptor ?? -1
+      case .hooks:
+        try hooks()
+        try Channel.send(.hooked, on: channel)
       case .failed(let error): throw error
       default: throw ApusError(.internal, "the first process of the container sent something unexpected")
       }

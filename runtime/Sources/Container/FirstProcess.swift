@@ -24,7 +24,9 @@ struct FirstProcess {
     end { () throws(ApusError) in
       // 1. Nothing of the caller but what this process needs: no log, no socket, no directory of the host survives into
       //    the container (CVE-2024-21626).
-      let streams = try Streams.inherit(plan.configuration.streams, keeping: [channel])
+      let handover = plan.configuration.handover.map { [$0.start, $0.report] } ?? []
+      let streams = try Streams.inherit(
+        plan.configuration.streams, keeping: [channel] + handover, preserving: plan.configuration.preservedDescriptors)
       try leaveCaller()
       return streams
     }
@@ -38,6 +40,7 @@ struct FirstProcess {
     do throws(ApusError) {
       let program = try setUp(streams())
       try Channel.send(.ready, on: channel)
+      if let handover = plan.configuration.handover { beStarted(program, by: handover) }
       guard Channel.waitForStart(on: channel) else { clinux_exit(1) }
       if plan.configuration.useInit {
         throw InitProcess(program: program, channel: channel, hasTerminal: terminalSize != nil).run()
@@ -47,6 +50,13 @@ struct FirstProcess {
       try? Channel.send(.failed(error), on: channel)
       clinux_exit(1)
     }
+  }
+
+  /// Waits for another process than the caller, which may be gone by then.
+  private func beStarted(_ program: Program, by handover: Handover) -> Never {
+    guard Channel.waitForStart(on: handover.start) else { clinux_exit(1) }
+    try? Channel.send(.failed(program.execute()), on: handover.report)
+    clinux_exit(1)
   }
 
   private var terminalSize: (rows: UInt16, columns: UInt16)? {
@@ -134,6 +144,12 @@ struct FirstProcess {
     var terminal: Int32 = -1
     if let size = terminalSize { terminal = try openConsole(tree, size: size) }
 
+    // Hooks may still mount something, which the covers then cover.
+    if plan.configuration.runtimeHooks != nil {
+      try Channel.send(.hooks, on: channel)
+      _ = try waitFor(.hooked)
+    }
+
     // 7. Covers go on last: nothing set up here may go through them, and nothing may be mounted over them.
     func uncovered(_ paths: [String]) -> [String] { ahead.map { ahead in paths.filter { !ahead.covers($0) } } ?? paths }
     try tree.makeReadOnly(uncovered(plan.linux.readonlyPaths))
@@ -156,7 +172,8 @@ struct FirstProcess {
       process: plan.process, streams: streams, terminal: terminal, resourceLimits: plan.resourceLimits,
       capabilities: plan.capabilities, filter: plan.filter, filterFlags: plan.filterFlags,
       user: plan.configuration.user, additionalGroups: plan.configuration.additionalGroups, label: label,
-      keyring: plan.configuration.id
+      keyring: plan.configuration.ownKeyring ? plan.configuration.id : nil,
+      preserved: plan.configuration.preservedDescriptors
     ).apply(root: tree)
     // Again: a change of user has cancelled it.
     if plan.configuration.endsWithCaller { try processControl(PrctlOption.parentDeathSignal, UInt(SIGKILL)) }
@@ -253,6 +270,11 @@ struct FirstProcess {
 
   private func pivot(into root: Int32, from host: Int32, shared: Bool) throws(ApusError) {
     try check(fchdir(root), "cannot enter the container's root")
+    guard plan.configuration.pivots else {
+      // The root lies on top of the host's already: whoever is in it finds nothing else at `/`.
+      try check(chroot("."), "cannot make the container's root the root")
+      return
+    }
     // Old root on top of the new one, both at ".", so that no directory is needed for it.
     try check(clinux_pivot_root(".", "."), "cannot make the container's root the root")
     try check(fchdir(host), "cannot enter the host's root")

@@ -62,8 +62,8 @@ struct Plan: Sendable {
       if isAskedFor { throw ApusError(.unsupported, "\(what) are not supported") }
     }
     if let hooks = spec.hooks {
-      let all = hooks.prestart + hooks.createRuntime + hooks.createContainer + hooks.startContainer
-      try refuse("hooks", if: !(all + hooks.poststart + hooks.poststop).isEmpty)
+      // The others are the caller's.
+      try refuse("hooks in the container's namespaces", if: !(hooks.createContainer + hooks.startContainer).isEmpty)
     }
     try refuse(
       "execution domains other than LINUX",

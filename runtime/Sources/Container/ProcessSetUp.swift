@@ -20,6 +20,8 @@ struct ProcessSetUp {
   let label: Int32
   /// The name of a new session keyring; nil to keep the caller's.
   let keyring: String?
+  /// How many descriptors from 3 on the program gets.
+  var preserved: Int32 = 0
 
   /// Everything but execve(2).
   func apply(root: RootTree) throws(ApusError) -> Program {
@@ -54,8 +56,8 @@ struct ProcessSetUp {
     if !environment.contains(where: { $0.hasPrefix("HOME=") }) { environment.append("HOME=\(user.home)") }
 
     if label >= 0 { try ProcessAttributes.setLabel(process.apparmorProfile, label) }
-    // All that is open beyond 0, 1 and 2 ends with the program at the latest.
-    markCloseOnExec(from: 3)
+    // All that is open beyond 0, 1, 2 and what was asked for ends with the program at the latest.
+    markCloseOnExec(from: 3 + preserved)
     var capabilities = capabilities
     if self.user != nil, user.user != 0 {
       // The request could not know that the user is not root. Its rights are then what execve(2) leaves it anyway; with
@@ -94,7 +96,9 @@ struct Streams {
   private var descriptors: [Int32]
 
   /// Closes everything that has been inherited, except the streams and `others`. Runs in the new process.
-  static func inherit(_ wanted: ProcessStreams, keeping others: [Int32]) throws(ApusError) -> Streams {
+  static func inherit(
+    _ wanted: ProcessStreams, keeping others: [Int32], preserving preserved: Int32 = 0
+  ) throws(ApusError) -> Streams {
     var streams = Streams(descriptors: [])
     if case .descriptors(let input, let output, let error) = wanted {
       for descriptor in [input, output, error] {
@@ -102,7 +106,7 @@ struct Streams {
         streams.descriptors.append(copy)
       }
     }
-    var first: UInt32 = 3
+    var first = UInt32(3 + preserved)
     for kept in (streams.descriptors + others).sorted() {
       let kept = UInt32(bitPattern: kept)
       if kept > first { _ = clinux_close_range(first, kept - 1, 0) }

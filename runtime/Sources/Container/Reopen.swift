@@ -1,0 +1,41 @@
+import Errors
+import Glibc
+import Linux
+import RuntimeSpec
+
+/// What has to be kept of a container for another process to take it up again: see ``Container/init(reopening:process:)``.
+public struct ContainerRecord: Sendable, Equatable {
+  public var id: String
+  public var cgroupPath: String
+  /// As in the specification; only kinds and paths are of interest.
+  public var linux: LinuxSection
+  /// The compiled seccomp program; empty for none.
+  public var filter: [UInt8]
+  public var filterFlags: UInt32
+
+  public init(
+    id: String, cgroupPath: String, linux: LinuxSection, filter: [UInt8] = [], filterFlags: UInt32 = 0
+  ) {
+    self.id = id
+    self.cgroupPath = cgroupPath
+    self.linux = linux
+    self.filter = filter
+    self.filterFlags = filterFlags
+  }
+}
+
+extension Container {
+  /// Takes up a container that another process has created. It is not this one's child: nobody here reaps it.
+  ///
+  /// The caller has to make sure that `process` is still the container's, by its start time, after this call: from then
+  /// on the descriptor means the same process, whatever becomes of its number.
+  public convenience init(reopening record: ContainerRecord, process: pid_t) throws(ApusError) {
+    try self.init(
+      id: record.id, process: process, processDescriptor: Processes.open(process), cgroupPath: record.cgroupPath,
+      cgroups: Cgroups.detect(), namespaces: Namespaces(record.linux), filter: record.filter,
+      filterFlags: record.filterFlags, channel: -1, terminal: -1, root: -1)
+  }
+
+  /// The compiled seccomp program and its flags, to be kept in a ``ContainerRecord``.
+  public var compiledFilter: (program: [UInt8], flags: UInt32) { (filter, filterFlags) }
+}
