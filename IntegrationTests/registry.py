@@ -1,4 +1,4 @@
-"""Registries for the tests: one of ours with one image, which can be told to misbehave, and Debian's docker-registry."""
+"""Registries for the tests: one with one image, which can be told to misbehave, and Debian's docker-registry."""
 
 import base64
 import gzip

@@ -24,8 +24,8 @@ def fresh(own_engine):
 
 
 def on_disk(engine):
-    return sum(
-        path.stat().st_size for base in ("content", "layers") for path in (engine.root / base).rglob("*") if path.is_file())
+    paths = [path for base in ("content", "layers") for path in (engine.root / base).rglob("*")]
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def make(client, name, text, *changes):
