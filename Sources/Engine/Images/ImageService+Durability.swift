@@ -97,6 +97,14 @@ extension ImageService {
 
   /// Why an image is of no use; nil for one that is whole, or that can be made whole from what is here.
   private func damage(to row: ImageRow, _ database: Database) throws -> String? {
+    let isWhole = try ImageTable.content(of: row.id, database).allSatisfy { item, size in
+      switch item {
+      case .blob(let digest): content.size(of: digest) == size
+      case .layer(let diffID): layers.contains(diffID)
+      }
+    }
+    // Nothing is read at an ordinary start.
+    if isWhole { return nil }
     guard let bytes = try? content.read(row.id), let config = try? ImageConfiguration(json: bytes) else {
       return "its configuration \(row.id.short) is not in the store"
     }
