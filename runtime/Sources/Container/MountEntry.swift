@@ -118,16 +118,19 @@ extension RootTree {
     try top.set("mode", "755")
     try top.set("size", "64k")
     let tmpfs = try top.create(attributes: mount.options.set.subtracting(.readOnly))
-    try attach(tmpfs.raw, at: mount.destination, directory: true)
+    var groups: [(name: String, mount: Int32)] = []
+    defer { for group in groups { close(group.mount) } }
     for hierarchy in ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd"] {
       let group = clinux_open_tree(
         AT_FDCWD, "\(Cgroups.root)/\(hierarchy)/\(path)", 1 | UInt32(bitPattern: O_CLOEXEC))
       if group < 0, errno == ENOENT { continue }
-      let copy = OwnedDescriptor(owning: try check(group, "cannot clone the control group \(path)"))
-      if !mount.options.set.isEmpty { try Mounts.setAttributes(at: copy.raw, "", set: mount.options.set) }
+      groups.append((hierarchy, try check(group, "cannot clone the control group \(path)")))
+      if !mount.options.set.isEmpty { try Mounts.setAttributes(at: group, "", set: mount.options.set) }
       try Files.makeDirectory(at: tmpfs.raw, hierarchy)
-      try Mounts.attach(copy.raw, at: tmpfs.raw, hierarchy)
     }
+    // Before it is attached: below a tree that is itself detached, attributes cannot be changed any more.
     if mount.options.set.contains(.readOnly) { try Mounts.setAttributes(at: tmpfs.raw, "", set: .readOnly) }
+    try attach(tmpfs.raw, at: mount.destination, directory: true)
+    for group in groups { try Mounts.attach(group.mount, at: tmpfs.raw, group.name) }
   }
 }
