@@ -55,8 +55,9 @@ public struct ContainerConfiguration: Sendable {
   public var pivots = true
   /// Whether the container has a session keyring of its own.
   public var ownKeyring = true
-  /// Called in the caller while the new process, whose number it gets, sets itself up. An error ends the creation.
-  public var whenMade: (@Sendable (pid_t) throws(ApusError) -> Void)?
+  /// Called in the caller while the new process, whose number it gets, sets itself up; with what has to be kept to take
+  /// the container up again. An error ends the creation.
+  public var whenMade: (@Sendable (pid_t, ContainerRecord) throws(ApusError) -> Void)?
   /// Hooks of the runtime's own namespace (`prestart`, `createRuntime`): called in the caller when all is mounted and the
   /// host's tree has not been left. An error ends the creation.
   public var runtimeHooks: (@Sendable (pid_t) throws(ApusError) -> Void)?

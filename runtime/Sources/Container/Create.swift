@@ -53,7 +53,12 @@ extension Container {
       try cgroups.create(plan.cgroupPath, resources: plan.limits)
       try Channel.send(.cgroup, on: channel)
       if plan.namespaces.makes(.user) { try prepareUserNamespace(plan, process: process, channel: channel) }
-      try plan.configuration.whenMade?(process)
+      if let whenMade = plan.configuration.whenMade {
+        let record = ContainerRecord(
+          id: plan.configuration.id, cgroupPath: plan.cgroupPath, linux: plan.linux, filter: plan.filter,
+          filterFlags: plan.filterFlags)
+        try whenMade(process, record)
+      }
     }
   }
 

@@ -35,7 +35,4 @@ extension Container {
       cgroups: Cgroups.detect(), namespaces: Namespaces(record.linux), filter: record.filter,
       filterFlags: record.filterFlags, channel: -1, terminal: -1, root: -1)
   }
-
-  /// The compiled seccomp program and its flags, to be kept in a ``ContainerRecord``.
-  public var compiledFilter: (program: [UInt8], flags: UInt32) { (filter, filterFlags) }
 }
