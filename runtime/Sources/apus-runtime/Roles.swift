@@ -5,29 +5,12 @@ import Glibc
 enum Roles {
   static let version = "0.1.0"
 
-  private static let usage = """
-    usage: apus-runtime shim ID        keep one container; started by apusd
-           apus-runtime --version
-    """
-
   static func run(_ arguments: [String]) -> Int32 {
-    switch arguments.dropFirst().first {
-    case "shim":
-      guard arguments.count == 3, !arguments[2].isEmpty else { return refuse("the shim takes one container id") }
-      return ShimRole.run(id: arguments[2])
-    case "--version", "-v":
-      print("apus-runtime version \(version)\nspec: 1.2.0")
-      return 0
-    case "--help", "-h":
-      print(usage)
-      return 0
-    case nil: return refuse("a role is missing")
-    case let role?: return refuse("\"\(role)\" is not supported by this build")
+    guard arguments.dropFirst().first == "shim" else { return OCIRole.run(Array(arguments.dropFirst())) }
+    guard arguments.count == 3, !arguments[2].isEmpty else {
+      complain("usage: apus-runtime shim ID keeps one container; it is started by apusd")
+      return 125
     }
-  }
-
-  private static func refuse(_ reason: String) -> Int32 {
-    complain(reason + "\n" + usage)
-    return 125
+    return ShimRole.run(id: arguments[2])
   }
 }

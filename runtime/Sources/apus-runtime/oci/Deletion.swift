@@ -1,0 +1,46 @@
+import Container
+import Errors
+import Glibc
+import Linux
+import RuntimeSpec
+
+/// The end of a container: its processes, its cgroup, its state.
+enum Deletion {
+  /// Kills what runs, waits for it, and removes everything. Continues after failures: what cannot be removed now is
+  /// reported, and can be tried again.
+  static func end(_ record: Record, in directory: StateDirectory, hooks: Hooks?, log: Log) {
+    do throws(ApusError) {
+      try kill(record)
+      try finish(record, in: directory, hooks: hooks, log: log)
+    } catch {
+      log.write(.warning, error.message)
+    }
+  }
+
+  /// Kills the first process, and waits at most ten seconds for its end.
+  static func kill(_ record: Record) throws(ApusError) {
+    guard record.pid > 0, let process = try? Processes.open(record.pid),
+      Processes.isRunning(record.pid, startTime: record.startTime)
+    else { return }
+    // The whole group: also what is frozen, or has no process namespace that would end with the first process.
+    try Cgroups.detect().killAll(record.cgroupPath)
+    try Processes.send(signal: SIGKILL, to: process.raw)
+    var wait = pollfd(fd: process.raw, events: Int16(POLLIN), revents: 0)
+    guard retrying({ poll(&wait, 1, 10_000) }) == 1 else {
+      throw ApusError(.deadlineExceeded, "container init still running")
+    }
+  }
+
+  /// Removes what is left of a container whose first process has ended.
+  static func finish(
+    _ record: Record, in directory: StateDirectory, hooks: Hooks?, log: Log
+  ) throws(ApusError) {
+    if !record.cgroupPath.isEmpty {
+      let cgroups = try Cgroups.detect()
+      try cgroups.killAll(record.cgroupPath)
+      try cgroups.remove(record.cgroupPath)
+    }
+    try directory.remove()
+    Hooks.runPoststop(hooks, of: record, log: log)
+  }
+}
