@@ -105,6 +105,8 @@ int clinux_pidfd_send_signal(int pidfd, int signal, unsigned flags) {
   return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, flags);
 }
 
+int clinux_pidfd_getfd(int pidfd, int descriptor) { return (int)syscall(SYS_pidfd_getfd, pidfd, descriptor, 0); }
+
 int clinux_setns(int descriptor, int kinds) { return setns(descriptor, kinds); }
 int clinux_unshare(int kinds) { return unshare(kinds); }
 
@@ -144,9 +146,31 @@ int clinux_prlimit(
 
 long clinux_join_session_keyring(const char *name) { return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name); }
 
-int clinux_sched_setscheduler(pid_t process, int policy, int priority) {
-  struct sched_param parameter = {.sched_priority = priority};
-  return (int)syscall(SYS_sched_setscheduler, process, policy, &parameter);
+int clinux_sched_setattr(
+    unsigned policy, uint64_t flags, int nice, unsigned priority, uint64_t runtime, uint64_t deadline, uint64_t period) {
+  // struct sched_attr in its first size; linux/sched/types.h and sched.h clash.
+  struct {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+  } attributes = {sizeof attributes, policy, flags, nice, priority, runtime, deadline, period};
+  return (int)syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+int clinux_sched_setaffinity(const uint8_t *mask, size_t size) {
+  return (int)syscall(SYS_sched_setaffinity, 0, size, mask);
+}
+
+int clinux_set_memory_policy(int mode, const uint8_t *nodes, unsigned long count) {
+  return (int)syscall(SYS_set_mempolicy, mode, count ? nodes : NULL, count ? count + 1 : 0);
+}
+
+int clinux_personality(unsigned long domain) { return (int)syscall(SYS_personality, domain); }
+
+int clinux_execveat(int descriptor, char *const *arguments, char *const *environment) {
+  return (int)syscall(SYS_execveat, descriptor, "", arguments, environment, AT_EMPTY_PATH);
 }
 
 int clinux_ioprio_set(int priority_class, int level) {

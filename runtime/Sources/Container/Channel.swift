@@ -21,6 +21,8 @@ enum Channel {
     case hooks
     /// Caller to process: the hooks have run.
     case hooked
+    /// Process to caller: its descriptor of this number is the listener of its seccomp filter.
+    case listener(Int32)
     /// Process to caller: only the program is missing.
     case ready
     /// Process to caller: it did not work.
@@ -37,6 +39,7 @@ enum Channel {
       case .root: 7
       case .hooks: 8
       case .hooked: 9
+      case .listener: 10
       }
     }
   }
@@ -47,6 +50,7 @@ enum Channel {
   static func send(_ message: Message, descriptor: Int32? = nil, on socket: Int32) throws(ApusError) {
     var bytes = [message.byte]
     if case .failed(let error) = message { bytes += encode(error) }
+    if case .listener(let number) = message { withUnsafeBytes(of: number.littleEndian) { bytes += $0 } }
     if let descriptor {
       try UnixSocket.send(bytes, descriptors: [descriptor], on: socket)
     } else {
@@ -75,6 +79,7 @@ enum Channel {
     case 7: message = .root
     case 8: message = .hooks
     case 9: message = .hooked
+    case 10: message = .listener(bytes.dropFirst().prefix(4).reversed().reduce(0) { $0 << 8 | Int32($1) })
     default: message = .failed(decode(bytes.dropFirst()))
     }
     return (message, descriptors.first)

@@ -22,6 +22,10 @@ public final class Container {
   /// The seccomp program of the container, which executed processes get too.
   let filter: [UInt8]
   let filterFlags: UInt32
+  /// Who answers the calls that the filter leaves open, and what it is told of the container.
+  let agent: (agent: SeccompAgent, state: ContainerState)?
+  /// The execution domain of its processes; nil to keep the caller's.
+  let domain: UInt?
   /// The other end is the first process, until its program runs; -1 afterwards.
   var channel: Int32
   private var terminal: Int32
@@ -31,8 +35,9 @@ public final class Container {
 
   init(
     id: String, process: pid_t, processDescriptor: consuming OwnedDescriptor, cgroupPath: String,
-    cgroups: any CgroupDriver, namespaces: Namespaces, filter: [UInt8], filterFlags: UInt32, channel: Int32,
-    terminal: Int32, root: Int32
+    cgroups: any CgroupDriver, namespaces: Namespaces, filter: [UInt8], filterFlags: UInt32,
+    agent: (agent: SeccompAgent, state: ContainerState)? = nil, domain: UInt? = nil, channel: Int32, terminal: Int32,
+    root: Int32
   ) {
     self.id = id
     self.process = process
@@ -42,6 +47,8 @@ public final class Container {
     self.namespaces = namespaces
     self.filter = filter
     self.filterFlags = filterFlags
+    self.agent = agent
+    self.domain = domain
     self.channel = channel
     self.terminal = terminal
     self.root = root

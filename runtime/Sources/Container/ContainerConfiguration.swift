@@ -53,6 +53,11 @@ public struct ContainerConfiguration: Sendable {
   public var preservedDescriptors: Int32 = 0
   /// Whether pivot_root(2) leaves the host's tree: not on a root that is the kernel's initial ramdisk, which cannot be left.
   public var pivots = true
+  /// Whether a relative (or no) `cgroupsPath` means a place beside this process's own group, rather than one at the top.
+  /// Only with cgroup v2: the hierarchies of v1 need not agree on where that is.
+  public var cgroupsBelowOwn = false
+  /// Whether the control group is to be made by systemd.
+  public var systemdCgroup = false
   /// Whether the container has a session keyring of its own.
   public var ownKeyring = true
   /// Called in the caller while the new process, whose number it gets, sets itself up; with what has to be kept to take
@@ -88,6 +93,14 @@ public struct ExecConfiguration: Sendable {
   public var user: String?
   public var additionalGroups: [String]
   public var streams: ProcessStreams
+  /// As in ``ContainerConfiguration/preservedDescriptors``.
+  public var preservedDescriptors: Int32 = 0
+  /// As in ``ContainerConfiguration/ownKeyring``.
+  public var ownKeyring = true
+  /// A group below the container's that the process enters; empty for the container's own.
+  public var cgroup = ""
+  /// Whether to execute in a paused container, where the process stands still until the container goes on.
+  public var ignoresPause = false
 
   public init(process: ProcessSpec, user: String? = nil, additionalGroups: [String] = [], streams: ProcessStreams) {
     self.process = process

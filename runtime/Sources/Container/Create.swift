@@ -26,7 +26,9 @@ extension Container {
     // Being born in a cgroup costs nothing, being moved to one later waits for other processors.
     let target = try cgroups.makeCloneTarget(plan.cgroupPath)
     defer { if target >= 0 { close(target) } }
-    let first = FirstProcess(plan: plan, cgroups: cgroups, channel: pair.second.raw)
+    let mapped = try IDMapping.sources(plan.mounts)
+    defer { for source in mapped.values { close(source) } }
+    let first = FirstProcess(plan: plan, cgroups: cgroups, channel: pair.second.raw, mappedSources: mapped)
     let ours = pair.first.raw
     var processDescriptor: Int32 = -1
     func spawn() throws(ApusError) -> pid_t {
@@ -56,7 +58,8 @@ extension Container {
       if let whenMade = plan.configuration.whenMade {
         let record = ContainerRecord(
           id: plan.configuration.id, cgroupPath: plan.cgroupPath, linux: plan.linux, filter: plan.filter,
-          filterFlags: plan.filterFlags)
+          filterFlags: plan.filterFlags, bundle: plan.configuration.bundle,
+          annotations: plan.configuration.spec.annotations)
         try whenMade(process, record)
       }
     }
@@ -73,9 +76,14 @@ extension Container {
     var root: Int32 = -1
     do throws(ApusError) {
       try ourPart(ours)
-      try awaitReady(on: ours, terminal: &terminal, root: &root) { () throws(ApusError) in
-        try plan.configuration.runtimeHooks?(process)
-      }
+      let raw = descriptor.raw
+      try awaitReady(
+        on: ours, terminal: &terminal, root: &root,
+        hooks: { () throws(ApusError) in try plan.configuration.runtimeHooks?(process) },
+        listener: { (number) throws(ApusError) in
+          let state = plan.configuration.state("creating", process: process)
+          try plan.agent?.deliver(number, of: process, descriptor: raw, state: state)
+        })
     } catch {
       if terminal >= 0 { close(terminal) }
       if root >= 0 { close(root) }
@@ -94,12 +102,13 @@ extension Container {
     return Container(
       id: plan.configuration.id, process: process, processDescriptor: descriptor, cgroupPath: plan.cgroupPath,
       cgroups: cgroups, namespaces: plan.namespaces, filter: plan.filter, filterFlags: plan.filterFlags,
+      agent: plan.agent.map { ($0, plan.configuration.state("running", process: process)) }, domain: plan.domain,
       channel: channel.release(), terminal: terminal, root: root)
   }
 
   /// Maps the ids of a new user namespace, and makes what only the host's root can: an overlay of id-mapped layers.
   private static func prepareUserNamespace(_ plan: Plan, process: pid_t, channel: Int32) throws(ApusError) {
-    try Namespaces.map(plan.linux, of: process)
+    try Namespaces.map(users: plan.linux.uidMappings, groups: plan.linux.gidMappings, of: process)
     guard let root = plan.configuration.root else { return try Channel.send(.mapped, on: channel) }
     let namespace = try Files.open("/proc/\(process)/ns/user", flags: O_RDONLY)
     guard let user = plan.linux.uidMappings.first(where: { $0.containerID == 0 })?.hostID,
@@ -111,7 +120,8 @@ extension Container {
 
   /// Waits until only the program is missing; keeps the descriptors that come along.
   static func awaitReady(
-    on channel: Int32, terminal: inout Int32, root: inout Int32, hooks: () throws(ApusError) -> Void = {}
+    on channel: Int32, terminal: inout Int32, root: inout Int32, hooks: () throws(ApusError) -> Void = {},
+    listener: (Int32) throws(ApusError) -> Void = { _ in }
   ) throws(ApusError) {
     while true {
       guard let (message, descriptor) = try Channel.receive(on: channel) else {
@@ -124,6 +134,7 @@ extension Container {
       case .hooks:
         try hooks()
         try Channel.send(.hooked, on: channel)
+      case .listener(let number): try listener(number)
       case .failed(let error): throw error
       default: throw ApusError(.internal, "the first process of the container sent something unexpected")
       }

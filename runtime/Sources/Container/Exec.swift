@@ -8,23 +8,19 @@ extension Container {
   /// Runs one more process in the running container; returns when the kernel has executed its program. On failure the
   /// process has been reaped; the error's cause is an ``ExecFailure`` when the program could not be executed.
   public func exec(_ configuration: ExecConfiguration) throws(ApusError) -> ExecProcess {
-    guard !cgroups.isFrozen(cgroupPath) else {
+    guard configuration.ignoresPause || !cgroups.isFrozen(cgroupPath) else {
       // The new process would stop on entering the group, and this one wait for it.
       throw ApusError(.conflict, "the container \(id) is paused; unpause it before executing a process in it")
     }
-    let capabilities = try CapabilitySets(configuration.process.capabilities)
-    try capabilities.checkAvailable()
     var pair = try UnixSocket.pair(.packets)
-    let executed = ExecutedProcess(
-      configuration: configuration, capabilities: capabilities,
-      resourceLimits: try Plan.resourceLimits(configuration.process), namespaces: namespaces,
-      target: processDescriptor.raw, cgroups: cgroups, cgroupPath: cgroupPath, filter: filter,
-      filterFlags: filterFlags, keyring: id, channel: pair.second.raw)
-    let group = try cgroups.cloneTarget(cgroupPath)
+    let (executed, root) = try prepare(configuration, channel: pair.second.raw)
+    defer { if root >= 0 { close(root) } }
+    let group = try cgroups.cloneTarget(executed.cgroupPath)
     defer { if group >= 0 { close(group) } }
     let ours = pair.first.raw
+    var processDescriptor: Int32 = -1
     func spawn() throws(ApusError) -> pid_t {
-      let child = clinux_clone3(0, nil, SIGCHLD, group)
+      let child = clinux_clone3(0, &processDescriptor, SIGCHLD, executed.affinity == nil ? group : -1)
       if child == 0 {
         close(ours)
         executed.run()
@@ -34,27 +30,66 @@ extension Container {
     // The process namespace is the one thing that a process cannot enter by itself: it has to be born there.
     let process: pid_t
     if namespaces.makes(.process) || namespaces.joins(.process) != nil {
-      process = try Namespaces.whileJoined(process: processDescriptor.raw, spawn)
+      process = try Namespaces.whileJoined(process: self.processDescriptor.raw, spawn)
     } else {
       process = try spawn()
     }
     pair.second = OwnedDescriptor(owning: -1)
+    let descriptor = OwnedDescriptor(owning: processDescriptor)
     var terminal: Int32 = -1
     do throws(ApusError) {
-      while let (message, descriptor) = try Channel.receive(on: ours) {
+      while let (message, received) = try Channel.receive(on: ours) {
         switch message {
-        case .terminal: terminal = descriptor ?? -1
+        case .terminal: terminal = received ?? -1
+        case .listener(let number):
+          guard let (agent, state) = agent else { break }
+          try agent.deliver(number, of: process, descriptor: descriptor.raw, state: state)
         case .failed(let error): throw error
         default: throw ApusError(.internal, "a process executed in \(id) sent something unexpected")
         }
       }
     } catch {
       if terminal >= 0 { close(terminal) }
-      kill(process, SIGKILL)
+      _ = try? Processes.send(signal: SIGKILL, to: descriptor.raw)
       _ = try? Processes.wait(for: process)
       throw error
     }
     return ExecProcess(process: process, terminal: terminal)
+  }
+
+  /// What can be wrong with the request is found here, before there is a process. The second is the container's root,
+  /// the caller's to close; -1 where joining its mount namespace leads there.
+  private func prepare(
+    _ configuration: ExecConfiguration, channel: Int32
+  ) throws(ApusError) -> (ExecutedProcess, root: Int32) {
+    let process = configuration.process
+    let capabilities = try CapabilitySets(process.capabilities)
+    try capabilities.checkAvailable()
+    try Plan.validate(process)
+    try SecurityLabels.validate(process)
+    var path = cgroupPath
+    let below = configuration.cgroup.split(separator: "/").joined(separator: "/")
+    if !below.isEmpty {
+      path += "/\(below)"
+      try Cgroups.validate(path)
+    }
+    let resourceLimits = try Plan.resourceLimits(process)
+    let initial = process.execCPUAffinity?.initial ?? ""
+    var executed = ExecutedProcess(
+      configuration: configuration, capabilities: capabilities, resourceLimits: resourceLimits, namespaces: namespaces,
+      target: processDescriptor.raw, cgroups: cgroups, cgroupPath: path, filter: filter, filterFlags: filterFlags,
+      keyring: configuration.ownKeyring ? id : nil, channel: channel)
+    executed.domain = domain
+    if !initial.isEmpty {
+      executed.affinity = try ProcessorList(initial, field: "process.execCPUAffinity.initial")
+    }
+    if let final = process.execCPUAffinity?.final, !final.isEmpty {
+      executed.finalAffinity = try ProcessorList(final, field: "process.execCPUAffinity.final")
+    }
+    if !namespaces.makes(.mount) {
+      executed.root = try Files.open("/proc/\(self.process)/root", flags: O_PATH | O_DIRECTORY).release()
+    }
+    return (executed, executed.root)
   }
 }
 
@@ -70,8 +105,14 @@ struct ExecutedProcess {
   let cgroupPath: String
   let filter: [UInt8]
   let filterFlags: UInt32
-  let keyring: String
+  let keyring: String?
   let channel: Int32
+  /// The processors until it is in the container's group, and from then on.
+  var affinity: ProcessorList?
+  var finalAffinity: ProcessorList?
+  var domain: UInt?
+  /// The container's root, where no mount namespace of its own has it; or -1.
+  var root: Int32 = -1
 
   func run() -> Never {
     do throws(ApusError) {
@@ -86,16 +127,27 @@ struct ExecutedProcess {
     // The container's processes see this one from its first moment, and must not be able to trace it or to look into
     // its /proc directory while it still has the host's tree (CVE-2016-9962).
     try processControl(PrctlOption.dumpable, 0)
-    let streams = try Streams.inherit(configuration.streams, keeping: [channel, target])
+    let streams = try Streams.inherit(
+      configuration.streams, keeping: [channel, target] + (root >= 0 ? [root] : []),
+      preserving: configuration.preservedDescriptors)
     clinux_reset_signals()
     // The host's files, which are out of reach below.
     if let score = configuration.process.oomScoreAdj { try ProcessAttributes.setOOMScore(score) }
-    let label = try ProcessAttributes.openLabel(configuration.process.apparmorProfile)
-    try cgroups.enter(cgroupPath, clonedInto: true)
+    let labels = try SecurityLabels(configuration.process)
+    // Moving, not being born into the group, where the first processors may not be all of the container's.
+    try affinity?.applyAsAffinity("process.execCPUAffinity.initial")
+    try cgroups.enter(cgroupPath, clonedInto: affinity == nil)
+    try finalAffinity?.applyAsAffinity("process.execCPUAffinity.final")
 
     // All at once, in the order the kernel knows to be right. Root and working directory become the container's.
     try check(clinux_setns(target, namespaces.joinedByExec), "cannot enter the container")
     close(target)
+    if root >= 0 {
+      // In a namespace that is not the container's own its root is not the container's.
+      try check(fchdir(root), "cannot enter the container's root")
+      try check(chroot("."), "cannot make the container's root the root")
+      close(root)
+    }
     if namespaces.makes(.user) || namespaces.joins(.user) != nil {
       try check(clinux_setresgid(0), "cannot become root's group in the user namespace")
       try check(clinux_setresuid(0), "cannot become root in the user namespace")
@@ -115,7 +167,9 @@ struct ExecutedProcess {
     return try ProcessSetUp(
       process: configuration.process, streams: streams, terminal: terminal, resourceLimits: resourceLimits,
       capabilities: capabilities, filter: filter, filterFlags: filterFlags, user: configuration.user,
-      additionalGroups: configuration.additionalGroups, label: label, keyring: keyring
+      additionalGroups: configuration.additionalGroups, labels: labels, domain: domain, channel: channel,
+      keyring: keyring,
+      preserved: configuration.preservedDescriptors
     ).apply(root: tree)
   }
 }

@@ -18,6 +18,8 @@ struct FirstProcess {
   /// What has been made ahead; see ``PreparedProcess``, which has also brought it into its cgroup then.
   var prepared: PreparedMounts?
   var isPrepared = false
+  /// Id-mapped sources of binds, by index of the mount.
+  var mappedSources: [Int: Int32] = [:]
 
   /// From clone3(2).
   func run() -> Never {
@@ -26,7 +28,8 @@ struct FirstProcess {
       //    the container (CVE-2024-21626).
       let handover = plan.configuration.handover.map { [$0.start, $0.report] } ?? []
       let streams = try Streams.inherit(
-        plan.configuration.streams, keeping: [channel] + handover, preserving: plan.configuration.preservedDescriptors)
+        plan.configuration.streams, keeping: [channel] + handover + mappedSources.values,
+        preserving: plan.configuration.preservedDescriptors)
       try leaveCaller()
       return streams
     }
@@ -42,6 +45,7 @@ struct FirstProcess {
       try Channel.send(.ready, on: channel)
       if let handover = plan.configuration.handover { beStarted(program, by: handover) }
       guard Channel.waitForStart(on: channel) else { clinux_exit(1) }
+      try runHooks(plan.configuration.spec.hooks?.startContainer, kind: "startContainer", status: "created")
       if plan.configuration.useInit {
         throw InitProcess(program: program, channel: channel, hasTerminal: terminalSize != nil).run()
       }
@@ -55,8 +59,19 @@ struct FirstProcess {
   /// Waits for another process than the caller, which may be gone by then.
   private func beStarted(_ program: Program, by handover: Handover) -> Never {
     guard Channel.waitForStart(on: handover.start) else { clinux_exit(1) }
-    try? Channel.send(.failed(program.execute()), on: handover.report)
+    do throws(ApusError) {
+      try runHooks(plan.configuration.spec.hooks?.startContainer, kind: "startContainer", status: "created")
+      throw program.execute()
+    } catch {
+      try? Channel.send(.failed(error), on: handover.report)
+    }
     clinux_exit(1)
+  }
+
+  /// Hooks in the container's namespaces. Their paths are those of whatever this process's root is at the moment.
+  private func runHooks(_ hooks: [Hook]?, kind: String, status: String) throws(ApusError) {
+    guard let hooks, !hooks.isEmpty else { return }
+    try HookRunner.run(hooks, kind: kind, state: plan.configuration.state(status, process: getpid()))
   }
 
   private var terminalSize: (rows: UInt16, columns: UInt16)? {
@@ -87,7 +102,7 @@ struct FirstProcess {
     }
     // The host's /proc is needed by this and by sysctls; the container's own would be the container's word.
     if let score = plan.process.oomScoreAdj { try ProcessAttributes.setOOMScore(score) }
-    let label = try ProcessAttributes.openLabel(plan.process.apparmorProfile)
+    let labels = try SecurityLabels(plan.process)
 
     // 2. Namespaces. With a user namespace nothing works before its ids are mapped and one of them is ours; but as that
     //    one the host's cgroups are out of reach, so they come first.
@@ -109,14 +124,16 @@ struct FirstProcess {
     try nameHost()
     if !isPrepared { try setUpNetwork() }
 
-    // 3. The copy of the host's mounts: from here on nothing done to them travels back.
+    // 3. The copy of the host's mounts: from here on nothing done to them travels back. Where the mounts are not a copy
+    //    but somebody's own (no mount namespace, or a joined one), nothing at all is done to them.
     let shared = plan.linux.rootfsPropagation.hasSuffix("shared")
-    if !shared { try Mounts.setAttributes("/", propagation: .slave, recursive: true) }
+    let ownsMounts = namespaces.makes(.mount)
+    if ownsMounts, !shared { try Mounts.setAttributes("/", propagation: .slave, recursive: true) }
     // Sources are copied while they are still peers of the host's mounts, which is what makes rshared and rslave work.
     var sources = try cloneSources()
 
-    // 4. The root, on top of the host's: there is a mount point that exists everywhere and is in nobody's way.
-    try Mounts.setAttributes("/", propagation: .private)
+    // 4. The root.
+    if ownsMounts { try Mounts.setAttributes("/", propagation: .private) }
     let host = try Files.open("/", flags: O_PATH | O_DIRECTORY)
     let root = try makeRoot(mapped: mappedRoot)
     if plan.configuration.root?.upper != nil { try Channel.send(.root, descriptor: root.raw, on: channel) }
@@ -132,7 +149,7 @@ struct FirstProcess {
         inCgroup = true
         try tree.attachCgroups(mount, path: plan.cgroupPath, version: cgroups.version)
       } else {
-        try tree.attach(mount, source: sources.removeValue(forKey: index))
+        try tree.attach(mount, source: sources.removeValue(forKey: index), label: plan.linux.mountLabel)
       }
     }
     if ahead == nil, plan.ownsDevices {
@@ -161,18 +178,20 @@ struct FirstProcess {
       try Mounts.setAttributes(at: root.raw, "", set: .readOnly)
     }
 
-    // 8. The host's tree goes away.
+    // 8. The host's tree goes away; the last who need it are hooks, whose programs are the host's.
+    try runHooks(plan.configuration.spec.hooks?.createContainer, kind: "createContainer", status: "creating")
     try pivot(into: root.raw, from: host.raw, shared: shared)
     if let propagation = rootPropagation {
       try Mounts.setAttributes("/", propagation: propagation.0, recursive: propagation.1)
     }
 
     // 9. What this process is: session, limits, directory, user, rights, filter, program.
+    try plan.memoryPolicy?.apply()
     let program = try ProcessSetUp(
       process: plan.process, streams: streams, terminal: terminal, resourceLimits: plan.resourceLimits,
       capabilities: plan.capabilities, filter: plan.filter, filterFlags: plan.filterFlags,
-      user: plan.configuration.user, additionalGroups: plan.configuration.additionalGroups, label: label,
-      keyring: plan.configuration.ownKeyring ? plan.configuration.id : nil,
+      user: plan.configuration.user, additionalGroups: plan.configuration.additionalGroups, labels: labels,
+      domain: plan.domain, channel: channel, keyring: plan.configuration.ownKeyring ? plan.configuration.id : nil,
       preserved: plan.configuration.preservedDescriptors
     ).apply(root: tree)
     // Again: a change of user has cancelled it.
@@ -208,9 +227,6 @@ struct FirstProcess {
   private func nameHost() throws(ApusError) {
     let spec = plan.configuration.spec
     guard !spec.hostname.isEmpty || !spec.domainname.isEmpty else { return }
-    guard plan.namespaces.makes(.uts) else {
-      throw ApusError(.invalidArgument, "a host name needs a UTS namespace of the container's own")
-    }
     if !spec.hostname.isEmpty {
       try check(sethostname(spec.hostname, spec.hostname.utf8.count), "cannot set the host name \(spec.hostname)")
     }
@@ -222,13 +238,19 @@ struct FirstProcess {
   /// Detached copies of the sources of binds, by index of the mount.
   private func cloneSources() throws(ApusError) -> [Int: Int32] {
     var sources: [Int: Int32] = [:]
-    for (index, mount) in plan.mounts.enumerated() where mount.type == "bind" {
-      sources[index] = try mount.cloneSource().release()
+    for (index, mount) in plan.mounts.enumerated() where mount.isBind {
+      if let mapped = mappedSources[index] {
+        sources[index] = mapped
+      } else {
+        sources[index] = try mount.cloneSource().release()
+      }
     }
     return sources
   }
 
-  /// The root, attached on top of the host's.
+  /// The root, attached where hooks expect it: at its own path, if it has one. An overlay has none, and goes on top of
+  /// the host's root: that mount point exists everywhere and is in nobody's way. Among mounts that are not ours it is
+  /// attached nowhere: nobody else sees it, and it goes with its last process.
   private func makeRoot(mapped: Int32?) throws(ApusError) -> OwnedDescriptor {
     let root: OwnedDescriptor
     if let mapped {
@@ -237,7 +259,15 @@ struct FirstProcess {
       if let attached = try layers.attachByOptions() { return attached }
       root = try layers.mount()
     } else {
-      root = try Mounts.clone(plan.configuration.spec.root?.path ?? "", recursive: true)
+      let path = plan.configuration.spec.root?.path ?? ""
+      root = try Mounts.clone(path, recursive: true)
+      if !plan.namespaces.makes(.mount) { return root }
+      // A mount that is a peer of the host's cannot be the parent of what becomes the root, nor may a root that shadows
+      // the host's be found at two places.
+      if plan.configuration.pivots, !plan.linux.rootfsPropagation.hasSuffix("shared") {
+        try Mounts.attach(root.raw, path)
+        return root
+      }
     }
     try Mounts.attach(root.raw, "/")
     return root
@@ -270,7 +300,7 @@ struct FirstProcess {
 
   private func pivot(into root: Int32, from host: Int32, shared: Bool) throws(ApusError) {
     try check(fchdir(root), "cannot enter the container's root")
-    guard plan.configuration.pivots else {
+    guard plan.configuration.pivots, plan.namespaces.makes(.mount) else {
       // The root lies on top of the host's already: whoever is in it finds nothing else at `/`.
       try check(chroot("."), "cannot make the container's root the root")
       return

@@ -51,11 +51,20 @@ struct Namespaces: Sendable, Equatable {
       }
       if namespace.path.isEmpty { made.append(kind) } else { joined.append((kind, namespace.path)) }
     }
-    guard made.contains(.mount) else {
-      throw ApusError(.unsupported, "a container needs a mount namespace of its own")
-    }
     if made.contains(.user), section.uidMappings.isEmpty || section.gidMappings.isEmpty {
-      throw ApusError(.invalidArgument, "a user namespace needs mappings of users and of groups")
+      throw ApusError(.invalidArgument, "a user namespace needs linux.uidMappings and linux.gidMappings")
+    }
+    let hasUsers = made.contains(.user) || joined.contains { $0.kind == .user }
+    guard hasUsers || section.uidMappings.isEmpty && section.gidMappings.isEmpty else {
+      throw ApusError(
+        .invalidArgument, "linux.uidMappings and linux.gidMappings need a user namespace, and linux.namespaces has none"
+      )
+    }
+    guard makes(.time) || section.timeOffsets.isEmpty else {
+      throw ApusError(.invalidArgument, "linux.timeOffsets needs a new time namespace, and linux.namespaces has none")
+    }
+    for clock in section.timeOffsets.keys.sorted() where clock != "monotonic" && clock != "boottime" {
+      throw ApusError(.invalidArgument, "linux.timeOffsets: the clocks are monotonic and boottime, not \(clock)")
     }
   }
 
@@ -113,9 +122,6 @@ struct Namespaces: Sendable, Equatable {
   static func enterNewTime(offsets: [String: LinuxTimeOffset]) throws(ApusError) {
     try check(clinux_unshare(Kind.time.rawValue), "cannot make a time namespace")
     for (clock, offset) in offsets.sorted(by: { $0.key < $1.key }) {
-      guard clock == "monotonic" || clock == "boottime" else {
-        throw ApusError(.invalidArgument, "a time namespace can move the clocks monotonic and boottime, not \(clock)")
-      }
       try Files.write("\(clock) \(offset.secs) \(offset.nanosecs)\n", toExisting: "/proc/self/timens_offsets")
     }
     // unshare(2) has made it for our children; we join it ourselves.
@@ -124,11 +130,13 @@ struct Namespaces: Sendable, Equatable {
   }
 
   /// Maps users and groups of the new user namespace of `process`; to be called by its parent.
-  static func map(_ section: LinuxSection, of process: pid_t) throws(ApusError) {
+  static func map(
+    users: [LinuxIDMapping], groups: [LinuxIDMapping], of process: pid_t
+  ) throws(ApusError) {
     func lines(_ mappings: [LinuxIDMapping]) -> String {
       mappings.map { "\($0.containerID) \($0.hostID) \($0.size)\n" }.joined()
     }
-    try Files.write(lines(section.gidMappings), toExisting: "/proc/\(process)/gid_map")
-    try Files.write(lines(section.uidMappings), toExisting: "/proc/\(process)/uid_map")
+    try Files.write(lines(groups), toExisting: "/proc/\(process)/gid_map")
+    try Files.write(lines(users), toExisting: "/proc/\(process)/uid_map")
   }
 }

@@ -18,8 +18,12 @@ struct Plan: Sendable {
   var filter: [UInt8] = []
   var filterFlags: UInt32 = 0
   var cgroupVersion = 1
+  /// The execution domain; nil to keep the caller's.
+  var domain: UInt?
+  var memoryPolicy: MemoryPolicy?
 
-  init(_ configuration: ContainerConfiguration) throws(ApusError) {
+  /// - Parameter compilesFilter: the one part that takes a noticeable time.
+  init(_ configuration: ContainerConfiguration, compilesFilter: Bool = true) throws(ApusError) {
     self.configuration = configuration
     guard let process = configuration.spec.process else {
       throw ApusError(.invalidArgument, "the configuration of \(configuration.id) has no process")
@@ -28,7 +32,9 @@ struct Plan: Sendable {
     linux = configuration.spec.linux ?? LinuxSection()
     namespaces = try Namespaces(linux)
     mounts = []
-    for mount in configuration.spec.mounts { mounts.append(try PlannedMount(mount)) }
+    for mount in configuration.spec.mounts {
+      mounts.append(try PlannedMount(mount, linux: linux, bundle: configuration.bundle))
+    }
     capabilities = try CapabilitySets(process.capabilities)
     try capabilities.checkAvailable()
     resourceLimits = try Self.resourceLimits(process)
@@ -41,36 +47,21 @@ struct Plan: Sendable {
     limits.devices = [.init(allow: false)] + defaults + added
     cgroupPath = linux.cgroupsPath.drop { $0 == "/" }.description
     if cgroupPath.isEmpty { cgroupPath = "apus/\(configuration.id)" }
+    if configuration.cgroupsBelowOwn, !linux.cgroupsPath.hasPrefix("/") { cgroupPath = Cgroups.ownParent + cgroupPath }
     try Cgroups.validate(cgroupPath)
-    if configuration.root == nil, configuration.spec.root?.path.hasPrefix("/") != true {
-      throw ApusError(.invalidArgument, "the root of \(configuration.id) is not an absolute path")
+    if configuration.root == nil, var root = configuration.spec.root {
+      if !root.path.isEmpty, !root.path.hasPrefix("/"), configuration.bundle.hasPrefix("/") {
+        root.path = "\(configuration.bundle)/\(root.path)"
+        self.configuration.spec.root = root
+      }
     }
-    guard process.selinuxLabel.isEmpty, linux.mountLabel.isEmpty else {
-      throw ApusError(.unsupported, "SELinux labels are not supported")
-    }
-    try Self.checkSupported(configuration.spec, process: process, linux: linux)
-    guard linux.intelRdt == nil else { throw ApusError(.unsupported, "Intel RDT is not supported") }
-    if let profile = linux.seccomp {
+    domain = try linux.personality.map(ExecutionDomain.number)
+    memoryPolicy = try linux.memoryPolicy.map(MemoryPolicy.init)
+    try validate()
+    if let profile = linux.seccomp, compilesFilter {
       filter = try Seccomp.program(profile, cacheDirectory: configuration.seccompCacheDirectory)
       filterFlags = try Seccomp.flags(profile)
     }
-  }
-
-  /// What would otherwise be left out without a word.
-  private static func checkSupported(_ spec: Spec, process: ProcessSpec, linux: LinuxSection) throws(ApusError) {
-    func refuse(_ what: String, if isAskedFor: Bool) throws(ApusError) {
-      if isAskedFor { throw ApusError(.unsupported, "\(what) are not supported") }
-    }
-    if let hooks = spec.hooks {
-      // The others are the caller's.
-      try refuse("hooks in the container's namespaces", if: !(hooks.createContainer + hooks.startContainer).isEmpty)
-    }
-    try refuse(
-      "execution domains other than LINUX",
-      if: linux.personality.map { $0.domain != "LINUX" || !$0.flags.isEmpty } ?? false)
-    try refuse("processors before and after joining a group", if: process.execCPUAffinity != nil)
-    try refuse("limits of RDMA devices", if: !(linux.resources?.rdma.isEmpty ?? true))
-    try refuse("network classes and priorities", if: linux.resources?.network != nil)
   }
 
   static func resourceLimits(
@@ -79,11 +70,15 @@ struct Plan: Sendable {
     var limits: [(limit: ResourceLimit, soft: UInt64, hard: UInt64)] = []
     for item in process.rlimits {
       guard let limit = ResourceLimit(named: item.type) else {
-        throw ApusError(.invalidArgument, "unknown resource limit \"\(item.type)\"")
+        throw ApusError(.invalidArgument, "process.rlimits: unknown resource limit \"\(item.type)\"")
       }
       guard item.soft <= item.hard else {
         throw ApusError(
-          .invalidArgument, "the soft limit of \(limit.name), \(item.soft), exceeds its hard limit, \(item.hard)")
+          .invalidArgument,
+          "process.rlimits: the soft limit of \(limit.name), \(item.soft), exceeds its hard limit, \(item.hard)")
+      }
+      guard !limits.contains(where: { $0.limit == limit }) else {
+        throw ApusError(.invalidArgument, "process.rlimits: \(item.type) is there twice")
       }
       limits.append((limit, item.soft, item.hard))
     }
@@ -93,5 +88,18 @@ struct Plan: Sendable {
   /// Whether /dev is the container's own: a file system mounted there, not a directory of the host.
   var ownsDevices: Bool {
     mounts.contains { RootTree.relative($0.destination) == "dev" && $0.type != "bind" }
+  }
+
+  /// Where the listener of the seccomp filter goes; nil without one.
+  var agent: SeccompAgent? { SeccompAgent(linux.seccomp) }
+
+  /// Whether the container can be made ahead of its request: nothing that the caller takes part in.
+  var isUsual: Bool {
+    let hooks = configuration.spec.hooks ?? Hooks()
+    return namespaces.makes(.mount) && configuration.pivots && configuration.handover == nil
+      && configuration.preservedDescriptors == 0 && configuration.runtimeHooks == nil
+      && configuration.whenMade == nil && configuration.ownKeyring
+      && hooks.createContainer.isEmpty && hooks.startContainer.isEmpty && linux.intelRdt == nil
+      && mounts.allSatisfy { !$0.options.idMapped && !$0.options.remounts && !$0.options.copiesUp }
   }
 }

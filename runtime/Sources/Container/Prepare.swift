@@ -71,7 +71,7 @@ public final class ContainerPreparation {
 
   /// Namespaces of its own or the host's, and nobody else's.
   private static func isSupported(_ plan: Plan) -> Bool {
-    plan.namespaces.joined.isEmpty && plan.namespaces.makes(.process) && !plan.namespaces.makes(.user)
+    plan.isUsual && plan.namespaces.joined.isEmpty && plan.namespaces.makes(.process) && !plan.namespaces.makes(.user)
       && !plan.namespaces.makes(.time)
   }
 
@@ -113,7 +113,8 @@ public final class ContainerPreparation {
   }
 
   private func fits(_ new: Plan) -> Bool {
-    new.namespaces == plan.namespaces && new.cgroupPath == plan.cgroupPath && new.linux.sysctl == plan.linux.sysctl
+    new.isUsual && new.namespaces == plan.namespaces && new.cgroupPath == plan.cgroupPath
+      && new.linux.sysctl == plan.linux.sysctl
       && new.configuration.endsWithCaller == plan.configuration.endsWithCaller
   }
 

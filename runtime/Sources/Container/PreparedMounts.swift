@@ -68,7 +68,7 @@ struct PreparedMounts {
   func tree(for mount: PlannedMount) -> Int32? { trees.first { $0.destination == mount.destination }?.mount }
 
   private static func path(_ destination: String) -> String {
-    destination.split(separator: "/").filter { $0 != "." }.joined(separator: "/")
+    RootTree.components(destination).joined(separator: "/")
   }
 
   private static func contains(_ tree: String, _ path: String) -> Bool {

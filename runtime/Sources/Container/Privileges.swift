@@ -66,11 +66,13 @@ struct Privileges: Sendable {
   /// A seccomp program; empty for none.
   var filter: [UInt8]
   var filterFlags: UInt32
+  /// Where the caller is told of the filter's listener.
+  var channel: Int32
 
   func apply() throws(ApusError) {
     // A filter without no_new_privs needs CAP_SYS_ADMIN, so it goes first, and then has to allow what follows; with
     // no_new_privs it goes last.
-    if !process.noNewPrivileges { try Seccomp.load(filter, flags: filterFlags) }
+    if !process.noNewPrivileges { try loadFilter() }
     try capabilities.dropBounding()
     try processControl(PrctlOption.keepCapabilities, 1)
     try check(
@@ -83,7 +85,13 @@ struct Privileges: Sendable {
     umask(mode_t(process.user.umask ?? 0o022))
     if process.noNewPrivileges {
       try processControl(PrctlOption.noNewPrivileges, 1)
-      try Seccomp.load(filter, flags: filterFlags)
+      try loadFilter()
     }
+  }
+
+  /// The caller takes the listener out of this process: sending it would be a call that the agent may have to answer.
+  private func loadFilter() throws(ApusError) {
+    guard let listener = try Seccomp.load(filter, flags: filterFlags) else { return }
+    try Channel.send(.listener(listener), on: channel)
   }
 }

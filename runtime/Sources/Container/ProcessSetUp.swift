@@ -16,8 +16,11 @@ struct ProcessSetUp {
   let filterFlags: UInt32
   let user: String?
   let additionalGroups: [String]
-  /// Where AppArmor takes its orders, or -1.
-  let label: Int32
+  let labels: SecurityLabels
+  /// The execution domain, as personality(2) takes it; nil to keep the caller's.
+  let domain: UInt?
+  /// The caller's end hears of the seccomp filter's listener.
+  let channel: Int32
   /// The name of a new session keyring; nil to keep the caller's.
   let keyring: String?
   /// How many descriptors from 3 on the program gets.
@@ -55,7 +58,8 @@ struct ProcessSetUp {
     var environment = process.env
     if !environment.contains(where: { $0.hasPrefix("HOME=") }) { environment.append("HOME=\(user.home)") }
 
-    if label >= 0 { try ProcessAttributes.setLabel(process.apparmorProfile, label) }
+    if let domain { try check(clinux_personality(domain), "cannot set the execution domain") }
+    try labels.apply()
     // All that is open beyond 0, 1, 2 and what was asked for ends with the program at the latest.
     markCloseOnExec(from: 3 + preserved)
     var capabilities = capabilities
@@ -66,7 +70,8 @@ struct ProcessSetUp {
       capabilities.effective = capabilities.ambient
     }
     try Privileges(
-      process: process, capabilities: capabilities, user: user, filter: filter, filterFlags: filterFlags
+      process: process, capabilities: capabilities, user: user, filter: filter, filterFlags: filterFlags,
+      channel: channel
     ).apply()
     if !entered {
       guard try enter(directory, in: root) else {

@@ -12,15 +12,22 @@ public struct ContainerRecord: Sendable, Equatable {
   /// The compiled seccomp program; empty for none.
   public var filter: [UInt8]
   public var filterFlags: UInt32
+  /// As in ``ContainerConfiguration/bundle``, for a seccomp agent.
+  public var bundle: String
+  /// Likewise.
+  public var annotations: [String: String]
 
   public init(
-    id: String, cgroupPath: String, linux: LinuxSection, filter: [UInt8] = [], filterFlags: UInt32 = 0
+    id: String, cgroupPath: String, linux: LinuxSection, filter: [UInt8] = [], filterFlags: UInt32 = 0,
+    bundle: String = "", annotations: [String: String] = [:]
   ) {
     self.id = id
     self.cgroupPath = cgroupPath
     self.linux = linux
     self.filter = filter
     self.filterFlags = filterFlags
+    self.bundle = bundle
+    self.annotations = annotations
   }
 }
 
@@ -30,9 +37,12 @@ extension Container {
   /// The caller has to make sure that `process` is still the container's, by its start time, after this call: from then
   /// on the descriptor means the same process, whatever becomes of its number.
   public convenience init(reopening record: ContainerRecord, process: pid_t) throws(ApusError) {
+    let state = ContainerState(
+      id: record.id, status: "running", pid: process, bundle: record.bundle, annotations: record.annotations)
     try self.init(
       id: record.id, process: process, processDescriptor: Processes.open(process), cgroupPath: record.cgroupPath,
       cgroups: Cgroups.detect(), namespaces: Namespaces(record.linux), filter: record.filter,
-      filterFlags: record.filterFlags, channel: -1, terminal: -1, root: -1)
+      filterFlags: record.filterFlags, agent: SeccompAgent(record.linux.seccomp).map { ($0, state) },
+      domain: record.linux.personality.map(ExecutionDomain.number), channel: -1, terminal: -1, root: -1)
   }
 }

@@ -29,6 +29,15 @@ extension CgroupResources {
     for rule in source.devices { devices.append(try DeviceRule(rule)) }
     for limit in source.hugepageLimits { hugePages[limit.pageSize] = limit.limit }
     unified = source.unified
+    for file in unified.keys.sorted() where file.contains("/") || !file.contains(".") || file.hasPrefix(".") {
+      throw ApusError(.invalidArgument, "linux.resources.unified: \"\(file)\" is not a file of a control group")
+    }
+    networkClass = source.network?.classID
+    for item in source.network?.priorities ?? [] { networkPriorities[item.name] = item.priority }
+    for (device, limit) in source.rdma {
+      let parts = [("hca_handle", limit.hcaHandles), ("hca_object", limit.hcaObjects)]
+      rdma[device] = parts.compactMap { name, value in value.map { "\(name)=\($0)" } }.joined(separator: " ")
+    }
   }
 }
 

@@ -54,6 +54,9 @@ struct RootTree: Sendable {
     return trimmed.isEmpty ? "." : String(trimmed)
   }
 
+  /// The components of a path that mean something.
+  static func components(_ path: String) -> [Substring] { path.split(separator: "/").filter { $0 != "." } }
+
   /// Parent and last component, without slashes at the end.
   static func split(_ path: String) -> (parent: String, name: String) {
     var trimmed = path[...]

@@ -8,7 +8,7 @@ import RuntimeSpec
 /// System call filters (config-linux.md, Seccomp): compiled by libseccomp, kept compiled on disk.
 enum Seccomp {
   /// Changes whenever the same configuration would compile to something else.
-  private static let version: UInt8 = 3
+  private static let version: UInt8 = 4
   private static let instructionSize = 8
 
   /// The program for a configuration: from the cache if it is there, which compares all of the configuration's bytes.
@@ -47,27 +47,42 @@ enum Seccomp {
     return "\(String(hash, radix: 16)).bpf"
   }
 
-  static func load(_ program: [UInt8], flags: UInt32) throws(ApusError) {
-    guard !program.isEmpty else { return }
+  /// Puts the filter in force. Returns its listener where the flags ask for one; it is close-on-exec.
+  @discardableResult
+  static func load(_ program: [UInt8], flags: UInt32) throws(ApusError) -> Int32? {
+    guard !program.isEmpty else { return nil }
     let loaded = program.withUnsafeBytes {
       clinux_seccomp_load($0.baseAddress, $0.count / instructionSize, flags)
     }
-    try check(loaded, "cannot install the system call filter")
+    let result = try check(loaded, "cannot install the system call filter")
+    return flags & newListener == 0 ? nil : result
   }
+
+  /// SECCOMP_FILTER_FLAG_NEW_LISTENER
+  static let newListener: UInt32 = 8
+
+  /// Whether some call is answered by an agent.
+  static func notifies(_ profile: LinuxSeccomp) -> Bool {
+    profile.syscalls.contains { $0.action == "SCMP_ACT_NOTIFY" }
+  }
+
+  static let flagNumbers: [String: UInt32] = [
+    "SECCOMP_FILTER_FLAG_TSYNC": 1, "SECCOMP_FILTER_FLAG_LOG": 2, "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
+  ]
 
   /// SECCOMP_FILTER_FLAG_* by the specification's names.
   static func flags(_ profile: LinuxSeccomp) throws(ApusError) -> UInt32 {
     // Speculative store bypass stays as the program itself wants it: what all runtimes do, unless told otherwise.
-    if profile.flags.isEmpty { return 4 }
-    var flags: UInt32 = 0
-    for flag in profile.flags {
-      switch flag {
-      case "SECCOMP_FILTER_FLAG_TSYNC": flags |= 1
-      case "SECCOMP_FILTER_FLAG_LOG": flags |= 2
-      case "SECCOMP_FILTER_FLAG_SPEC_ALLOW": flags |= 4
-      default: throw ApusError(.unsupported, "the seccomp flag \"\(flag)\" is not supported")
+    var flags: UInt32 = profile.flags.isEmpty ? 4 : 0
+    for name in profile.flags {
+      guard let flag = flagNumbers[name] else {
+        throw ApusError(.invalidArgument, "linux.seccomp.flags: there is no flag \"\(name)\"")
       }
+      flags |= flag
     }
-    return flags
+    // Synchronizing the one thread there is does nothing, and does not go along with a listener; waiting for an agent's
+    // answer needs one.
+    return notifies(profile) ? (flags | newListener) & ~1 : flags & ~32
   }
 }

@@ -9,19 +9,17 @@ import RuntimeSpec
 extension Seccomp {
   /// `inRanges`: what most calls are allowed with, see ``SeccompRanges``. Without, libseccomp does it all.
   static func compile(_ profile: LinuxSeccomp, inRanges: Bool = true) throws(ApusError) -> [UInt8] {
-    guard profile.listenerPath.isEmpty else {
-      throw ApusError(.unsupported, "seccomp listeners are not supported")
-    }
+    try validate(profile)
     let defaultAction = try action(profile.defaultAction, errno: profile.defaultErrnoRet)
     guard let context = seccomp_init(defaultAction) else {
-      throw ApusError(.invalidArgument, "seccomp does not know the action \"\(profile.defaultAction)\"")
+      throw ApusError(.invalidArgument, "linux.seccomp.defaultAction: there is no action \"\(profile.defaultAction)\"")
     }
     defer { seccomp_release(context) }
     var architectures = [seccomp_arch_native()]
     for name in profile.architectures {
       let architecture = seccomp_arch_resolve_name(architectureName(name))
       guard architecture != 0 else {
-        throw ApusError(.invalidArgument, "seccomp does not know the architecture \"\(name)\"")
+        throw ApusError(.invalidArgument, "linux.seccomp.architectures: there is no architecture \"\(name)\"")
       }
       let result = seccomp_arch_add(context, architecture)
       // The native one is there already.
@@ -55,7 +53,8 @@ extension Seccomp {
     var comparisons: [scmp_arg_cmp] = []
     for argument in rule.args {
       guard argument.index < 6 else {
-        throw ApusError(.invalidArgument, "a seccomp rule for \(name) is about argument \(argument.index) of six")
+        throw ApusError(
+          .invalidArgument, "linux.seccomp.syscalls: a rule for \(name) is about argument \(argument.index) of six")
       }
       var comparison = scmp_arg_cmp()
       comparison.arg = argument.index
@@ -111,7 +110,38 @@ extension Seccomp {
     (name.hasPrefix("SCMP_ARCH_") ? String(name.dropFirst(10)) : name).lowercased()
   }
 
+  /// What a profile must not say.
+  static func validate(_ profile: LinuxSeccomp) throws(ApusError) {
+    func refuse(_ reason: String) -> ApusError { ApusError(.invalidArgument, "linux.seccomp\(reason)") }
+    guard profile.defaultAction != "SCMP_ACT_NOTIFY" else {
+      throw refuse(".defaultAction: an agent cannot answer every call, its own process's set-up would wait for it")
+    }
+    guard profile.listenerMetadata.isEmpty || !profile.listenerPath.isEmpty else {
+      throw refuse(".listenerMetadata: is for an agent, and there is no listenerPath to reach one by")
+    }
+    for (index, rule) in profile.syscalls.enumerated() {
+      guard !rule.names.isEmpty else { throw refuse(".syscalls[\(index)].names: names no call") }
+      guard rule.action == "SCMP_ACT_NOTIFY" else { continue }
+      guard profile.listenerPath.hasPrefix("/") else {
+        throw refuse(
+          ".listenerPath: calls are to be answered by an agent, but \"\(profile.listenerPath)\" leads to none")
+      }
+      // By it the listener is handed over.
+      guard !rule.names.contains("write") else {
+        throw refuse(".syscalls[\(index)]: an agent cannot answer write(2), which is needed to reach it")
+      }
+    }
+  }
+
+  static let actionNames = [
+    "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
+  ]
+
   static func action(_ name: String, errno number: UInt32?) throws(ApusError) -> UInt32 {
+    guard number == nil || name == "SCMP_ACT_ERRNO" || name == "SCMP_ACT_TRACE" else {
+      throw ApusError(.invalidArgument, "linux.seccomp: the action \(name) has no errno to return")
+    }
     switch name {
     case "SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD": return 0x0000_0000
     case "SCMP_ACT_KILL_PROCESS": return 0x8000_0000
@@ -120,21 +150,20 @@ extension Seccomp {
     case "SCMP_ACT_TRACE": return 0x7ff0_0000 | (number ?? UInt32(EPERM)) & 0xffff
     case "SCMP_ACT_LOG": return 0x7ffc_0000
     case "SCMP_ACT_ALLOW": return 0x7fff_0000
-    case "SCMP_ACT_NOTIFY": throw ApusError(.unsupported, "seccomp listeners are not supported")
-    default: throw ApusError(.invalidArgument, "seccomp does not know the action \"\(name)\"")
+    case "SCMP_ACT_NOTIFY": return 0x7fc0_0000
+    default: throw ApusError(.invalidArgument, "linux.seccomp: there is no action \"\(name)\"")
     }
   }
 
+  static let comparators: [String: scmp_compare] = [
+    "SCMP_CMP_NE": SCMP_CMP_NE, "SCMP_CMP_LT": SCMP_CMP_LT, "SCMP_CMP_LE": SCMP_CMP_LE, "SCMP_CMP_EQ": SCMP_CMP_EQ,
+    "SCMP_CMP_GE": SCMP_CMP_GE, "SCMP_CMP_GT": SCMP_CMP_GT, "SCMP_CMP_MASKED_EQ": SCMP_CMP_MASKED_EQ,
+  ]
+
   private static func comparator(_ name: String) throws(ApusError) -> scmp_compare {
-    switch name {
-    case "SCMP_CMP_NE": return SCMP_CMP_NE
-    case "SCMP_CMP_LT": return SCMP_CMP_LT
-    case "SCMP_CMP_LE": return SCMP_CMP_LE
-    case "SCMP_CMP_EQ": return SCMP_CMP_EQ
-    case "SCMP_CMP_GE": return SCMP_CMP_GE
-    case "SCMP_CMP_GT": return SCMP_CMP_GT
-    case "SCMP_CMP_MASKED_EQ": return SCMP_CMP_MASKED_EQ
-    default: throw ApusError(.invalidArgument, "seccomp does not know the comparison \"\(name)\"")
+    guard let comparator = comparators[name] else {
+      throw ApusError(.invalidArgument, "linux.seccomp: there is no comparison \"\(name)\"")
     }
+    return comparator
   }
 }

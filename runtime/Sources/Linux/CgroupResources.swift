@@ -88,6 +88,12 @@ public struct CgroupResources: Sendable, Equatable {
   public var devices: [DeviceRule] = []
   /// Bytes by page size, such as `2MB`.
   public var hugePages: [String: UInt64] = [:]
+  /// Of packets, for the host's traffic control and firewall (cgroup v1 only).
+  public var networkClass: UInt32?
+  /// Of traffic by interface (cgroup v1 only).
+  public var networkPriorities: [String: UInt32] = [:]
+  /// `hca_handle=N hca_object=N` by device, either or both.
+  public var rdma: [String: String] = [:]
   /// Files of cgroup v2 and what to write to them.
   public var unified: [String: String] = [:]
 

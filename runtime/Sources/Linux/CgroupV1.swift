@@ -10,6 +10,8 @@ public struct CgroupV1: CgroupDriver {
 
   /// Every hierarchy a container's group is made in. `cpu,cpuacct` and such may be one: making it twice does no harm.
   static let hierarchies = ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd"]
+  /// Those that most hosts lack or leave unlimited: a group is made in them only when a limit asks for it.
+  static let rareHierarchies = ["hugetlb", "net_cls", "net_prio", "rdma"]
   private static let unified = "\(Cgroups.root)/unified"
 
   public init() {}
@@ -24,10 +26,11 @@ public struct CgroupV1: CgroupDriver {
     do {
       for hierarchy in Self.hierarchies { try make(hierarchy, path) }
       if has("unified") { try Cgroups.makeDirectories(hierarchy: Self.unified, path) }
+      for hierarchy in Self.rareHierarchies where resources.needs(hierarchy) { try make(hierarchy, path) }
       try apply(resources, to: path)
     } catch {
       // Not waiting: a process that has been cloned into the group is its maker's to end and to remove it after.
-      for hierarchy in Self.hierarchies + ["unified"] {
+      for hierarchy in Self.hierarchies + Self.rareHierarchies + ["unified"] {
         try? Cgroups.removeTree(directory(hierarchy, path), patience: 0)
       }
       throw error
@@ -91,6 +94,10 @@ public struct CgroupV1: CgroupDriver {
         try Files.write("0", toExisting: "\(directory(hierarchy, path))/tasks")
       }
     }
+    for hierarchy in Self.rareHierarchies {
+      let file = "\(directory(hierarchy, path))/tasks"
+      if Files.exists(file) { try Files.write("0", toExisting: file) }
+    }
     if !clonedInto, has("unified") { try Files.write("0", toExisting: "\(Self.unified)/\(path)/cgroup.procs") }
   }
 
@@ -148,7 +155,7 @@ public struct CgroupV1: CgroupDriver {
   public func remove(_ path: String) throws(ApusError) {
     try Cgroups.validate(path)
     var failure: ApusError?
-    for hierarchy in Self.hierarchies + ["unified"] {
+    for hierarchy in Self.hierarchies + Self.rareHierarchies + ["unified"] {
       do { try Cgroups.removeTree(directory(hierarchy, path)) } catch { failure = failure ?? error }
     }
     if let failure { throw failure }
@@ -166,5 +173,17 @@ public struct CgroupV1: CgroupDriver {
     let control = try Files.open("\(memory)/memory.oom_control", flags: O_RDONLY)
     try Files.write("\(counter.raw) \(control.raw)", toExisting: "\(memory)/cgroup.event_control")
     return counter
+  }
+}
+
+extension CgroupResources {
+  fileprivate func needs(_ hierarchy: String) -> Bool {
+    switch hierarchy {
+    case "hugetlb": !hugePages.isEmpty
+    case "net_cls": networkClass != nil
+    case "net_prio": !networkPriorities.isEmpty
+    case "rdma": !rdma.isEmpty
+    default: false
+    }
   }
 }

@@ -14,6 +14,17 @@ extension CgroupV1 {
     for (size, limit) in resources.hugePages {
       try set("hugetlb", path, "hugetlb.\(size).limit_in_bytes", String(limit))
     }
+    if let number = resources.networkClass { try set("net_cls", path, "net_cls.classid", String(number)) }
+    for (interface, priority) in resources.networkPriorities.sorted(by: { $0.key < $1.key }) {
+      try set("net_prio", path, "net_prio.ifpriomap", "\(interface) \(priority)")
+    }
+    for (device, limits) in resources.rdma.sorted(by: { $0.key < $1.key }) {
+      try set("rdma", path, "rdma.max", "\(device) \(limits)")
+    }
+    if let file = resources.unified.keys.min() {
+      throw ApusError(
+        .unsupported, "cannot set \(file): linux.resources.unified is for cgroup v2, and this host has v1")
+    }
   }
 
   private func set(_ hierarchy: String, _ path: String, _ file: String, _ value: String) throws(ApusError) {

@@ -9,6 +9,12 @@ extension CgroupV2 {
     if let limit = resources.processes { try set(path, "pids.max", limit > 0 ? String(limit) : "max") }
     try applyBlockIO(resources.blockIO, to: path)
     for (size, limit) in resources.hugePages { try set(path, "hugetlb.\(size).max", String(limit)) }
+    guard resources.networkClass == nil, resources.networkPriorities.isEmpty else {
+      throw ApusError(.unsupported, "linux.resources.network is for cgroup v1, and this host has v2")
+    }
+    for (device, limits) in resources.rdma.sorted(by: { $0.key < $1.key }) {
+      try set(path, "rdma.max", "\(device) \(limits)")
+    }
     for (file, value) in resources.unified.sorted(by: { $0.key < $1.key }) {
       guard !file.contains("/"), file.contains(".") else {
         throw ApusError(.invalidArgument, "\"\(file)\" is not a file of a control group")

@@ -69,6 +69,16 @@ public enum Cgroups {
     return CgroupV1()
   }
 
+  /// The parent of the calling process's own group, with a slash behind; empty at the top, and where cgroup v1 is used.
+  /// Not the group itself: one with processes in it cannot give its controllers to groups below.
+  public static var ownParent: String {
+    guard let bytes = try? Files.read("/proc/self/cgroup", limit: 1 << 16) else { return "" }
+    let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+    guard lines.count == 1, lines[0].hasPrefix("0::/") else { return "" }
+    let parts = lines[0].dropFirst(4).split(separator: "/").dropLast()
+    return parts.isEmpty ? "" : parts.joined(separator: "/") + "/"
+  }
+
   /// Checks a group's path: relative, without `.` and `..`, of a bounded length.
   public static func validate(_ path: String) throws(ApusError) {
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)

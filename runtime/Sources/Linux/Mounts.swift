@@ -136,13 +136,18 @@ public enum Mounts {
   }
 
   /// Whether an overlay's layers can be given one by one, without a limit on the length of all together (Linux 6.5).
-  public static let takesLayersOneByOne: Bool = {
+  public static let takesLayersOneByOne = kernelIsAtLeast(6, 5)
+
+  /// Whether mounts can be attached to a tree that is itself attached nowhere (Linux 6.15).
+  public static let attachesToDetached = kernelIsAtLeast(6, 15)
+
+  private static func kernelIsAtLeast(_ major: Int, _ minor: Int) -> Bool {
     var name = utsname()
     guard uname(&name) == 0 else { return false }
     let release = withUnsafeBytes(of: name.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     let numbers = release.split { $0 == "." || $0 == "-" }.prefix(2).compactMap { Int($0) }
-    return numbers.count == 2 && (numbers[0], numbers[1]) >= (6, 5)
-  }()
+    return numbers.count == 2 && (numbers[0], numbers[1]) >= (major, minor)
+  }
 
   /// In an overlay's option `:` and `\` separate, in mount(2)'s options `,` as well.
   public static func escape(_ path: String, comma: Bool = false) -> String {

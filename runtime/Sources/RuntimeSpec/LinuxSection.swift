@@ -21,6 +21,10 @@ public struct LinuxSection: JSONObject, Equatable {
   public var personality: LinuxPersonality?
   /// By clock: `monotonic`, `boottime`.
   public var timeOffsets: [String: LinuxTimeOffset]
+  /// Since 1.3.
+  public var memoryPolicy: LinuxMemoryPolicy?
+  /// By the device's name on the host; since 1.3.
+  public var netDevices: [String: LinuxNetDevice]
 
   public init(
     uidMappings: [LinuxIDMapping] = [], gidMappings: [LinuxIDMapping] = [], sysctl: [String: String] = [:],
@@ -28,7 +32,8 @@ public struct LinuxSection: JSONObject, Equatable {
     devices: [LinuxDevice] = [], seccomp: LinuxSeccomp? = nil, rootfsPropagation: String = "",
     maskedPaths: [String] = [], readonlyPaths: [String] = [], mountLabel: String = "",
     intelRdt: LinuxIntelRdt? = nil, personality: LinuxPersonality? = nil,
-    timeOffsets: [String: LinuxTimeOffset] = [:]
+    timeOffsets: [String: LinuxTimeOffset] = [:], memoryPolicy: LinuxMemoryPolicy? = nil,
+    netDevices: [String: LinuxNetDevice] = [:]
   ) {
     self.uidMappings = uidMappings
     self.gidMappings = gidMappings
@@ -45,6 +50,8 @@ public struct LinuxSection: JSONObject, Equatable {
     self.intelRdt = intelRdt
     self.personality = personality
     self.timeOffsets = timeOffsets
+    self.memoryPolicy = memoryPolicy
+    self.netDevices = netDevices
   }
 
   public init() { self.init(uidMappings: []) }
@@ -66,6 +73,8 @@ public struct LinuxSection: JSONObject, Equatable {
     case "intelRdt": try reader.read(&intelRdt)
     case "personality": try reader.read(&personality)
     case "timeOffsets": try reader.read(&timeOffsets)
+    case "memoryPolicy": try reader.read(&memoryPolicy)
+    case "netDevices": try reader.read(&netDevices)
     default: return false
     }
     return true
@@ -87,6 +96,8 @@ public struct LinuxSection: JSONObject, Equatable {
     writer.putIfSet("intelRdt", intelRdt)
     writer.putIfSet("personality", personality)
     writer.putIfSet("timeOffsets", timeOffsets)
+    writer.putIfSet("memoryPolicy", memoryPolicy)
+    writer.putIfSet("netDevices", netDevices)
   }
 }
 

@@ -160,6 +160,16 @@ func cgroup2(_ box: Box) throws {
   try driver.remove(path)
 }
 
+private func bind(_ options: [String]) -> MountSpec {
+  MountSpec(destination: "/a", type: "none", source: "/tmp", options: options)
+}
+
+private func notifying(_ name: String, path: String) -> LinuxSeccomp {
+  LinuxSeccomp(
+    defaultAction: "SCMP_ACT_ALLOW", listenerPath: path,
+    syscalls: [LinuxSyscall(names: [name], action: "SCMP_ACT_NOTIFY")])
+}
+
 func failures(_ box: Box) throws {
   let before = try Footprint(box)
   let changes: [(String, (inout ContainerConfiguration) -> Void)] = [
@@ -179,7 +189,34 @@ func failures(_ box: Box) throws {
     ("no mount namespace", { $0.spec.linux?.namespaces.removeFirst() }),
     ("no uts for the name", { $0.spec.linux?.namespaces.removeAll { $0.type == "uts" } }),
     ("mount", { $0.spec.mounts.append(MountSpec(destination: "/a", type: "nosuch", source: "x")) }),
-    ("relative mount", { $0.spec.mounts.append(MountSpec(destination: "a", type: "tmpfs", source: "x")) }),
+    ("no destination", { $0.spec.mounts.append(MountSpec(destination: "", type: "tmpfs", source: "x")) }),
+    ("mapping without mappings", { $0.spec.mounts.append(bind(["bind", "idmap"])) }),
+    (
+      "mapping of users only",
+      {
+        var mount = bind(["bind"])
+        mount.uidMappings = [LinuxIDMapping(containerID: 0, hostID: 5, size: 1)]
+        $0.spec.mounts.append(mount)
+      }
+    ),
+    (
+      "mapping of a tmpfs",
+      {
+        $0.spec.mounts.append(MountSpec(destination: "/a", type: "tmpfs", source: "x", options: ["idmap"]))
+      }
+    ),
+    (
+      "mappings that overlap",
+      {
+        var mount = bind(["bind"])
+        let twice = LinuxIDMapping(containerID: 0, hostID: 5, size: 2)
+        (mount.uidMappings, mount.gidMappings) = ([twice, twice], [twice])
+        $0.spec.mounts.append(mount)
+      }
+    ),
+    ("copying up a bind", { $0.spec.mounts.append(bind(["bind", "tmpcopyup"])) }),
+    ("remounting nothing", { $0.spec.mounts.append(MountSpec(destination: "/no/such", options: ["remount"])) }),
+    ("remounting with data", { $0.spec.mounts.append(MountSpec(destination: "/", options: ["remount", "size=5"])) }),
     (
       "mount below a file",
       {
@@ -199,10 +236,82 @@ func failures(_ box: Box) throws {
     ("program", { $0.spec.process?.args = ["nosuch"] }),
     ("seccomp", { $0.spec.linux?.seccomp = LinuxSeccomp(defaultAction: "x") }),
     ("sysctl", { $0.spec.linux?.sysctl = ["net.no.such": "1"] }),
-    ("hook", { $0.spec.hooks = Hooks(prestart: [Hook(path: "/bin/true")]) }),
-    ("personality", { $0.spec.linux?.personality = LinuxPersonality(domain: "LINUX32") }),
+    ("relative hook", { $0.spec.hooks = Hooks(prestart: [Hook(path: "bin/true")]) }),
+    ("hook without time", { $0.spec.hooks = Hooks(poststop: [Hook(path: "/bin/true", timeout: 0)]) }),
+    ("missing hook", { $0.spec.hooks = Hooks(createContainer: [Hook(path: "/no/such")]) }),
+    ("failing hook", { $0.spec.hooks = Hooks(createContainer: [Hook(path: "/bin/false")]) }),
+    ("failing start hook", { $0.spec.hooks = Hooks(startContainer: [Hook(path: "/bin/false")]) }),
+    ("hook of the caller", { $0.runtimeHooks = { (_) throws(ApusError) in throw ApusError(.internal, "no") } }),
+    ("made", { $0.whenMade = { (_, _) throws(ApusError) in throw ApusError(.internal, "no") } }),
+    ("personality", { $0.spec.linux?.personality = LinuxPersonality(domain: "LINUX64") }),
+    ("personality's flag", { $0.spec.linux?.personality = LinuxPersonality(domain: "LINUX", flags: ["x"]) }),
     ("label", { $0.spec.process?.apparmorProfile = "nosuch" }),
+    ("context", { $0.spec.process?.selinuxLabel = "system_u:system_r:container_t:s0" }),
+    ("mount context", { $0.spec.linux?.mountLabel = "system_u:object_r:container_file_t:s0" }),
     ("mappings", { $0.spec.linux?.namespaces.append(LinuxNamespace(type: "user")) }),
+    ("mappings of nobody", { $0.spec.linux?.uidMappings = [LinuxIDMapping(containerID: 0, hostID: 1, size: 1)] }),
+    ("offsets", { $0.spec.linux?.timeOffsets = ["boottime": LinuxTimeOffset(secs: 1)] }),
+    (
+      "clock",
+      {
+        $0.spec.linux?.namespaces.append(LinuxNamespace(type: "time"))
+        $0.spec.linux?.timeOffsets = ["realtime": LinuxTimeOffset(secs: 1)]
+      }
+    ),
+    ("version", { $0.spec.ociVersion = "2.0.0" }),
+    ("no version", { $0.spec.ociVersion = "" }),
+    ("relative directory", { $0.spec.process?.cwd = "tmp" }),
+    ("OOM score", { $0.spec.process?.oomScoreAdj = 1001 }),
+    ("mask", { $0.spec.process?.user.umask = 0o1777 }),
+    (
+      "limit twice",
+      {
+        $0.spec.process?.rlimits = [POSIXRlimit(type: "RLIMIT_CORE"), POSIXRlimit(type: "RLIMIT_CORE")]
+      }
+    ),
+    ("scheduler", { $0.spec.process?.scheduler = Scheduler(policy: "SCHED_NONSENSE") }),
+    ("ISO", { $0.spec.process?.scheduler = Scheduler(policy: "SCHED_ISO") }),
+    ("scheduler's flag", { $0.spec.process?.scheduler = Scheduler(policy: "SCHED_BATCH", flags: ["x"]) }),
+    ("period of no deadline", { $0.spec.process?.scheduler = Scheduler(policy: "SCHED_BATCH", period: 7) }),
+    ("I/O class", { $0.spec.process?.ioPriority = LinuxIOPriority(class: "x") }),
+    ("I/O priority", { $0.spec.process?.ioPriority = LinuxIOPriority(class: "IOPRIO_CLASS_BE", priority: 8) }),
+    ("memory policy", { $0.spec.linux?.memoryPolicy = LinuxMemoryPolicy(mode: "MPOL_X") }),
+    ("memory nodes", { $0.spec.linux?.memoryPolicy = LinuxMemoryPolicy(mode: "MPOL_BIND", nodes: "3-1") }),
+    ("network devices", { $0.spec.linux?.netDevices = ["eth0": LinuxNetDevice()] }),
+    ("resource control", { $0.spec.linux?.intelRdt = LinuxIntelRdt(closID: "x") }),
+    ("propagation", { $0.spec.linux?.rootfsPropagation = "sideways" }),
+    ("masked path", { $0.spec.linux?.maskedPaths = ["proc"] }),
+    ("read-only path", { $0.spec.linux?.readonlyPaths = ["../proc"] }),
+    ("long name", { $0.spec.hostname = String(repeating: "n", count: 65) }),
+    ("device number", { $0.spec.linux?.devices = [LinuxDevice(path: "/dev/x", type: "c", major: 1 << 40)] }),
+    ("device path", { $0.spec.linux?.devices = [LinuxDevice(path: "/dev/", type: "c")] }),
+    ("listener", { $0.spec.linux?.seccomp = notifying("getppid", path: "") }),
+    ("listener of write", { $0.spec.linux?.seccomp = notifying("write", path: "/x") }),
+    ("nobody listens", { $0.spec.linux?.seccomp = notifying("getppid", path: "/no/such/socket") }),
+    ("notify by default", { $0.spec.linux?.seccomp = LinuxSeccomp(defaultAction: "SCMP_ACT_NOTIFY") }),
+    (
+      "metadata for nobody",
+      {
+        $0.spec.linux?.seccomp = LinuxSeccomp(defaultAction: "SCMP_ACT_ALLOW", listenerMetadata: "x")
+      }
+    ),
+    (
+      "errno of allowing",
+      {
+        $0.spec.linux?.seccomp = LinuxSeccomp(defaultAction: "SCMP_ACT_ALLOW", defaultErrnoRet: 1)
+      }
+    ),
+    (
+      "rule without names",
+      {
+        $0.spec.linux?.seccomp = LinuxSeccomp(
+          defaultAction: "SCMP_ACT_ALLOW", syscalls: [LinuxSyscall(action: "SCMP_ACT_ERRNO")])
+      }
+    ),
+    ("network class", { $0.spec.linux?.resources = LinuxResources(network: LinuxNetwork(classID: 5)) }),
+    ("RDMA", { $0.spec.linux?.resources = LinuxResources(rdma: ["mlx5_1": LinuxRdma(hcaHandles: 3)]) }),
+    ("unified keys", { $0.spec.linux?.resources = LinuxResources(unified: ["../x": "1"]) }),
+    ("systemd", { $0.systemdCgroup = true }),
   ]
   for (name, change) in changes {
     let error: ApusError

@@ -43,6 +43,7 @@ int clinux_pivot_root(const char *new_root, const char *put_old);
 pid_t clinux_clone3(uint64_t flags, int *pidfd, int exit_signal, int cgroup);
 int clinux_pidfd_open(pid_t process, unsigned flags);
 int clinux_pidfd_send_signal(int pidfd, int signal, unsigned flags);
+int clinux_pidfd_getfd(int pidfd, int descriptor);
 int clinux_setns(int descriptor, int kinds);
 int clinux_unshare(int kinds);
 // waitid(2) for one child, WEXITED. Returns 1 and the encoded wait status, 0 when nothing is there with `no_hang`.
@@ -55,7 +56,16 @@ void clinux_setfsids(uid_t user, gid_t group);
 int clinux_setgroups(size_t count, const gid_t *groups);
 int clinux_prlimit(pid_t process, int resource, const uint64_t *soft, const uint64_t *hard, uint64_t *old_soft, uint64_t *old_hard);
 long clinux_join_session_keyring(const char *name);
-int clinux_sched_setscheduler(pid_t process, int policy, int priority);
+// sched_setattr(2) for the calling thread.
+int clinux_sched_setattr(
+    unsigned policy, uint64_t flags, int nice, unsigned priority, uint64_t runtime, uint64_t deadline, uint64_t period);
+// `size` bytes of a bit for each processor, for the calling thread.
+int clinux_sched_setaffinity(const uint8_t *mask, size_t size);
+// set_mempolicy(2); `nodes` has a bit for each of `count` memory nodes, and room for whole words.
+int clinux_set_memory_policy(int mode, const uint8_t *nodes, unsigned long count);
+int clinux_personality(unsigned long domain);
+// execveat(2) of an open file.
+int clinux_execveat(int descriptor, char *const *arguments, char *const *environment);
 int clinux_ioprio_set(int priority_class, int level);
 // Every signal back to its default action, none blocked: what an executed program expects to find.
 void clinux_reset_signals(void);
@@ -68,6 +78,7 @@ extern char **environ;
 int clinux_capset(uint64_t effective, uint64_t permitted, uint64_t inheritable);
 int clinux_capget(uint64_t *effective, uint64_t *permitted, uint64_t *inheritable);
 // `program`: `count` instructions of struct sock_filter, 8 bytes each.
+// With SECCOMP_FILTER_FLAG_NEW_LISTENER in `flags` it returns the listener's descriptor.
 int clinux_seccomp_load(const void *program, size_t count, unsigned flags);
 
 // Sockets
