@@ -238,11 +238,20 @@ struct FirstProcess {
   /// Detached copies of the sources of binds, by index of the mount.
   private func cloneSources() throws(ApusError) -> [Int: Int32] {
     var sources: [Int: Int32] = [:]
-    for (index, mount) in plan.mounts.enumerated() where mount.isBind {
+    guard let last = plan.mounts.lastIndex(where: \.isBind) else { return sources }
+    for (index, mount) in plan.mounts[...last].enumerated() {
       if let mapped = mappedSources[index] {
         sources[index] = mapped
-      } else {
+      } else if mount.isBind {
         sources[index] = try mount.cloneSource().release()
+      } else if prepared == nil, mount.isNewFilesystem {
+        // Not before its turn, but not after that of a later bind either: the kernel lists mounts in the order in which
+        // they have been made (Linux 6.8), and that is to be the specification's.
+        do throws(ApusError) {
+          sources[index] = try mount.makeFilesystem(label: plan.linux.mountLabel).release()
+        } catch {
+          throw mount.explaining(error)
+        }
       }
     }
     return sources

@@ -78,6 +78,14 @@ struct PlannedMount: Sendable, Equatable {
   /// Whether a copy of a source is what is mounted.
   var isBind: Bool { type == "bind" && !options.remounts }
 
+  /// Whether a file system is made for it.
+  var isNewFilesystem: Bool { type != "bind" && !options.remounts && type != "cgroup" && type != "cgroup2" }
+
+  func explaining(_ error: ApusError) -> ApusError {
+    ApusError(
+      error.code, "cannot mount \(type == "bind" ? source : type) at \(destination): \(error)", cause: error.cause)
+  }
+
   /// A detached copy of a bind's source. Made before the root exists, while the host's tree is still in place.
   /// - Parameter userNamespace: of an id-mapped mount.
   func cloneSource(userNamespace: Int32? = nil) throws(ApusError) -> OwnedDescriptor {
@@ -151,10 +159,7 @@ extension RootTree {
       try attach(made.raw, for: mount)
       try mount.setPropagation(made.raw)
     } catch {
-      throw ApusError(
-        error.code,
-        "cannot mount \(mount.type == "bind" ? mount.source : mount.type) at \(mount.destination): \(error)",
-        cause: error.cause)
+      throw mount.explaining(error)
     }
   }
 
