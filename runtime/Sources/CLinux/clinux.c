@@ -399,6 +399,8 @@ int clinux_bpf_attach_cgroup_device(int cgroup, int program, unsigned flags) {
   return (int)syscall(SYS_bpf, BPF_PROG_ATTACH, &attributes, sizeof attributes);
 }
 
+int clinux_ioctl(int descriptor, unsigned long request, void *argument) { return ioctl(descriptor, request, argument); }
+
 int clinux_getdents(int directory, void *buffer, size_t size) {
   return (int)syscall(SYS_getdents64, directory, buffer, size);
 }

@@ -153,7 +153,8 @@ extension RootTree {
       let made: OwnedDescriptor
       if let source { made = OwnedDescriptor(owning: source) } else { made = try mount.makeFilesystem(label: label) }
       if mount.options.copiesUp, let existing = try openIfPresent(mount.destination) {
-        try TreeCopy.copy(from: existing.raw, to: made.raw)
+        let keepsMode = !mount.options.data.contains { $0.hasPrefix("mode=") }
+        try TreeCopy.copy(from: existing.raw, to: made.raw, keepsMode: keepsMode)
       }
       try mount.finish(made.raw)
       try attach(made.raw, for: mount)

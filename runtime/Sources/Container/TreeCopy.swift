@@ -13,16 +13,19 @@ enum TreeCopy {
   /// - Parameters:
   ///   - source: an O_PATH descriptor; what is no directory has nothing to copy.
   ///   - target: a directory, detached or not.
-  static func copy(from source: Int32, to target: Int32) throws(ApusError) {
+  ///   - keepsMode: whether the target itself gets the source's mode, too.
+  static func copy(from source: Int32, to target: Int32, keepsMode: Bool) throws(ApusError) {
     guard try Files.status(source).st_mode & S_IFMT == S_IFDIR else { return }
     var left = maximumEntries
     try copyDirectory(
       try Files.open(at: source, path: ".", flags: O_RDONLY | O_DIRECTORY, resolve: [.beneath]),
-      try Files.open(at: target, path: ".", flags: O_RDONLY | O_DIRECTORY, resolve: [.beneath]), depth: 0, left: &left)
+      try Files.open(at: target, path: ".", flags: O_RDONLY | O_DIRECTORY, resolve: [.beneath]), depth: 0,
+      keepsMode: keepsMode, left: &left)
   }
 
   private static func copyDirectory(
-    _ source: borrowing OwnedDescriptor, _ target: borrowing OwnedDescriptor, depth: Int, left: inout Int
+    _ source: borrowing OwnedDescriptor, _ target: borrowing OwnedDescriptor, depth: Int, keepsMode: Bool = false,
+    left: inout Int
   ) throws(ApusError) {
     guard depth < maximumDepth else {
       throw ApusError(.invalidArgument, "it is nested deeper than \(maximumDepth) levels")
@@ -53,6 +56,7 @@ enum TreeCopy {
     }
     let own = try Files.status(source.raw)
     if depth == 0 {
+      if keepsMode { try check(fchmod(target.raw, own.st_mode & 0o7777), "cannot set the mode of a copy") }
       try check(fchown(target.raw, own.st_uid, own.st_gid), "cannot set the owner of a copy")
     }
   }

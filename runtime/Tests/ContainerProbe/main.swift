@@ -7,7 +7,9 @@ let scenarios: [(name: String, body: (Box) throws -> Void)] = [
   ("init", initProcess), ("seccomp", seccomp), ("binds", binds), ("propagation", propagation), ("hostile", hostile),
   ("limits", limits), ("memory", memory), ("pause", pausing), ("joining", joining), ("user-namespace", userNamespace),
   ("time", timeNamespace), ("attributes", attributes), ("failures", failures), ("cycles", cycles), ("death", death),
-  ("cgroup2", cgroup2), ("erofs", erofs),
+  ("cgroup2", cgroup2), ("erofs", erofs), ("hooks", hooks), ("agent", agent), ("mounts", mounting),
+  ("execution", execution),
+  ("other-mounts", otherMounts),
 ]
 
 let arguments = CommandLine.arguments

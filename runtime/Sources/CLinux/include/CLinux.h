@@ -110,6 +110,7 @@ int clinux_loop_clear(int loop);
 int clinux_bpf_load_cgroup_device(const void *instructions, size_t count, char *log, size_t log_size);
 int clinux_bpf_attach_cgroup_device(int cgroup, int program, unsigned flags);
 
+int clinux_ioctl(int descriptor, unsigned long request, void *argument);
 int clinux_getdents(int directory, void *buffer, size_t size);
 
 #endif
