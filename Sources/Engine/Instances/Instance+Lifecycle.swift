@@ -40,6 +40,9 @@ extension Instance {
     let record = current
     do {
       let peers = try await joinedPeers()
+      // The last life's cgroup has the same name.
+      await leaving?.value
+      leaving = nil
       // A layer's file can be lost (a power cut) while what it was made of is still here.
       if !record.layers.allSatisfy(services.layers.contains) { try await services.images.restoreLayers(record.layers) }
       let standby = await services.standby.claim(id)
@@ -53,7 +56,7 @@ extension Instance {
       } catch {
         launch.connection.close()
         // The shim still clears away, at the paths that the next start will use.
-        await ShimReaper.reap(launch.shimPID, startTime: launch.shimStartTime, child: true, logger: logger).value
+        _ = await ShimReaper.reap(launch.shimPID, startTime: launch.shimStartTime, child: true, logger: logger).value
         launch.lease.release()
         _ = unlink(paths.exit)
         throw error
@@ -144,7 +147,7 @@ extension Instance {
   func finish(_ exit: ExitRecord?, _ ended: RunningSandbox) async {
     let exit = if let exit { exit } else { await recoverExit(of: ended) }
     ended.connection.close()
-    ShimReaper.reap(ended.shimPID, startTime: ended.shimStartTime, child: ended.isChild, logger: logger)
+    leaving = clearAway(ended)
     ended.lease.release()
     SharedMemory.remove(paths)
     sandbox = nil
@@ -167,6 +170,17 @@ extension Instance {
       scheduleRestart(uptime: .seconds(uptime))
     } else if current.configuration.removeOnExit, !restartRequested {
       await removeAfterExit()
+    }
+  }
+
+  /// Sees the shim off, which removes the cgroup last, and removes that where the shim was killed before.
+  private func clearAway(_ ended: RunningSandbox) -> Task<Void, Never> {
+    let reaping = ShimReaper.reap(
+      ended.shimPID, startTime: ended.shimStartTime, child: ended.isChild, logger: logger)
+    let cgroup = LostSandbox.cgroup(of: current, services)
+    return Task { [services] in
+      if await reaping.value { return }
+      try? await services.blocking.run { try LostSandbox.removeCgroup(cgroup, services) }
     }
   }
 

@@ -17,6 +17,8 @@ public actor Instance {
   var current: InstanceRecord
   /// What holds the running sandbox; nil when there is none.
   var sandbox: RunningSandbox?
+  /// The end of the last sandbox, as long as something of it may still be there.
+  var leaving: Task<Void, Never>?
   /// Counts starts, so that a late word from an earlier shim is not taken for one of the present one.
   var generation: UInt64 = 0
   var waits: [ExitWait] = []

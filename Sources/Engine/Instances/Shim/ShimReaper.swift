@@ -5,15 +5,16 @@ import Logging
 /// Sees a shim off whose connection has closed: waits for its process, so that no zombie is left.
 enum ShimReaper {
   /// - Parameter child: this daemon started it; one that an earlier daemon started has been handed to init.
-  /// - Returns: the waiting, for who must know that it is over.
+  /// - Returns: the waiting, for who must know that it is over; and whether the shim is known to have cleaned up.
   @discardableResult
-  static func reap(_ process: pid_t, startTime: UInt64, child: Bool, logger: Logger) -> Task<Void, Never> {
+  static func reap(_ process: pid_t, startTime: UInt64, child: Bool, logger: Logger) -> Task<Bool, Never> {
     Task {
-      guard process > 0 else { return }
+      guard process > 0 else { return false }
       // It closes its connection as its last act, so this seldom takes a second look.
       var pause = Duration.microseconds(500)
       var waited = Duration.zero
-      while !isGone(process, startTime: startTime, child: child) {
+      var clean = false
+      while !isGone(process, startTime: startTime, child: child, clean: &clean) {
         try? await Task.sleep(for: pause)
         waited += pause
         pause = min(pause * 2, .milliseconds(100))
@@ -25,13 +26,16 @@ enum ShimReaper {
           waited = .zero
         }
       }
+      return clean
     }
   }
 
-  private static func isGone(_ process: pid_t, startTime: UInt64, child: Bool) -> Bool {
+  private static func isGone(_ process: pid_t, startTime: UInt64, child: Bool, clean: inout Bool) -> Bool {
     guard child else { return !Processes.isRunning(process, startTime: startTime) }
     do {
-      return try Processes.wait(for: process, noHang: true) != nil
+      guard let status = try Processes.wait(for: process, noHang: true) else { return false }
+      clean = status.code == 0
+      return true
     } catch {
       // ECHILD: somebody has waited for it.
       return true

@@ -151,7 +151,7 @@ final class StandbyShims: Sendable {
     state.withLock { state in
       state.leaving[shim.id] = Task {
         shim.connection.close()
-        await ShimReaper.reap(shim.process, startTime: shim.startTime, child: true, logger: services.logger).value
+        _ = await ShimReaper.reap(shim.process, startTime: shim.startTime, child: true, logger: services.logger).value
         // Empty, and of an instance that is created already it is made anew.
         _ = rmdir(services.paths.instance(shim.id).runDirectory)
         forget(shim.id)

@@ -29,13 +29,13 @@ extension Shim {
     end()
   }
 
-  /// Cleans up, then writes the exit code, then tells.
+  /// Writes the exit code, then tells, then cleans up: whoever waits for the end need not wait for that. Who makes the
+  /// container again has to, until this process has ended.
   private func end() {
     phase = .ended
     let attachments = streams?.attachments ?? []
     streams?.end()
     log?.finish()
-    removeCgroup()
     let record = ExitRecord(
       exitCode: exitCode, oomKilled: oomKilled, finishedAt: JSONLogEncoding.now, error: failure)
     try? Files.writeAtomically(record.json(), to: exitPath, mode: 0o600)
@@ -59,7 +59,7 @@ extension Shim {
     stopIfFlushed()
   }
 
-  private func removeCgroup() {
+  func removeCgroup() {
     do throws(ApusError) {
       try container?.removeCgroup()
     } catch {

@@ -92,12 +92,13 @@ final class Shim {
     if connections.allSatisfy({ $0.pendingOutput == 0 }) { stop() }
   }
 
-  /// Leaves the loop. Whoever waits for the end of a connection does not wait for the disk: the container's root goes
-  /// last, and that can take as long as the disk is busy.
+  /// Leaves the loop. Whoever waits for the end of a connection does not wait for the cgroup nor for the disk: the
+  /// container's root goes last, and that can take as long as the disk is busy.
   func stop() {
     loop.stop()
     for connection in connections { connection.close() }
     preparation?.discard()
+    removeCgroup()
     container?.releaseRoot()
   }
 
