@@ -46,6 +46,8 @@ let package = Package(
       dependencies: ["Container", "ContainerProbe", "CSeccomp", "Linux", "RuntimeSpec", "Errors"],
       swiftSettings: settings),
     .testTarget(
+      name: "OCITests", dependencies: ["apus-runtime", "Linux", "RuntimeSpec", "Errors"], swiftSettings: settings),
+    .testTarget(
       name: "apus-runtimeTests", dependencies: ["apus-runtime", "Linux", "SandboxProtocol"], swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6]
