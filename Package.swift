@@ -94,7 +94,7 @@ let package = Package(
     .executableTarget(
       name: "apusd",
       dependencies: [
-        "Engine", "DockerAPI", "RegistryServer", runtime("Errors"), runtime("Linux"),
+        "Engine", "DockerAPI", "Layers", "RegistryServer", runtime("Errors"), runtime("Linux"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "Logging", package: "swift-log"),

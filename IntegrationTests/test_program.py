@@ -72,9 +72,14 @@ def test_docker_host_is_not_ours(engine):
     assert result.returncode == 0
 
 
-def test_push_says_what_to_do_instead(apus):
-    result = apus("push", IMAGE, check=False)
-    assert result.returncode == 1 and "save" in result.stderr
+def test_a_registry_that_cannot_be_reached(apus):
+    result = apus("push", f"registry.invalid/{IMAGE}", check=False)
+    assert result.returncode == 1 and "No such image" in result.stderr
+    apus("tag", IMAGE, "registry.invalid/box")
+    result = apus("push", "registry.invalid/box", check=False)
+    apus("rmi", "registry.invalid/box")
+    assert result.returncode == 1 and "registry.invalid" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_vm_is_refused_clearly(apus, engine):

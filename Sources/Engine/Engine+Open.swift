@@ -24,7 +24,8 @@ extension Engine {
       let events = EventBus()
       let database = try StateDatabase(path: paths.database)
       let content = try ContentStore(root: paths.content)
-      let layers = try EROFSLayerStore(root: paths.layers, runDirectory: paths.runDirectory, content: content)
+      let layers = try LayerStores.open(
+        root: paths.layers, runDirectory: paths.runDirectory, content: content, form: configuration.layerStore)
       let lost = try layers.recover()
       let images = try ImageService(
         database: database.queue, content: content, layers: layers, blocking: blocking,

@@ -37,6 +37,8 @@ struct Apusd: ParsableCommand {
   @Option(help: "The apus-runtime executable (default: beside apusd, else in ../libexec).")
   var runtime: String?
 
+  @OptionGroup(title: "Images") var images: ImageOptions
+
   /// The registry's options are read by itself: the daemon has some of the same name, and would take them.
   static func main() {
     let words = Array(CommandLine.arguments.dropFirst())
@@ -66,7 +68,7 @@ struct Apusd: ParsableCommand {
     let daemon = Daemon(
       configuration: EngineConfiguration(
         root: try absolute(root), runDirectory: try absolute(runDir), runtimePath: try RuntimePath.find(runtime),
-        cgroupParent: cgroupParent),
+        cgroupParent: cgroupParent, images: images.settings, layerStore: images.layerStore),
       socket: try absolute(socket ?? runDir + "/apus.sock"), group: group, logger: Logger(label: "apusd"))
     try daemon.run(until: signals)
   }

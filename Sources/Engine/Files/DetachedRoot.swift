@@ -17,7 +17,7 @@ final class DetachedRoot: Sendable {
   ///   - upper: what an instance wrote, on top of them; read only, unless there is a `work`.
   ///   - work: overlayfs's own directory beside `upper`, which then takes changes. Nobody else may use the two meanwhile.
   init(
-    layers diffIDs: [Digest], store: EROFSLayerStore, upper: String? = nil, work: String? = nil
+    layers diffIDs: [Digest], store: any LayerStore, upper: String? = nil, work: String? = nil
   ) throws(ApusError) {
     let lease = try store.acquire(diffIDs)
     let lower = (work == nil ? upper.map { [$0] } ?? [] : []) + lease.paths

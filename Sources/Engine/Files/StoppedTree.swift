@@ -11,7 +11,7 @@ import Linux
 struct StoppedTree: Sendable {
   let record: InstanceRecord
   let paths: InstancePaths
-  let store: EROFSLayerStore
+  let store: any LayerStore
 
   /// - Parameter writable: the instance's writable layer takes changes; nobody else may use it meanwhile.
   func open(writable: Bool) throws(ApusError) -> TreeRoot {

@@ -15,7 +15,7 @@ final class EngineServices: Sendable {
   let database: StateDatabase
   let store: InstanceStore
   let content: ContentStore
-  let layers: EROFSLayerStore
+  let layers: any LayerStore
   let images: ImageService
   let volumes: VolumeService
   let trash: Trash
@@ -31,7 +31,7 @@ final class EngineServices: Sendable {
 
   init(
     configuration: EngineConfiguration, identity: String, logger: Logger, events: EventBus, index: InstanceIndex,
-    database: StateDatabase, store: InstanceStore, content: ContentStore, layers: EROFSLayerStore,
+    database: StateDatabase, store: InstanceStore, content: ContentStore, layers: any LayerStore,
     images: ImageService, volumes: VolumeService, trash: Trash, cgroups: any CgroupDriver,
     runtime: RuntimeExecutable, reactor: ShimReactor, blocking: BlockingPool
   ) {

@@ -1,3 +1,5 @@
+import Layers
+
 /// Where one daemon keeps what. Several daemons with different roots coexist on one host.
 public struct EngineConfiguration: Sendable {
   /// State that survives a reboot: database, blobs, layers, writable layers, volumes.
@@ -10,14 +12,17 @@ public struct EngineConfiguration: Sendable {
   public var cgroupParent: String
   /// Bounds and policies of images.
   public var images: ImageSettings
+  /// How layers are kept; nil: as the host can.
+  public var layerStore: LayerStores.Form?
   public init(
     root: String, runDirectory: String, runtimePath: String, cgroupParent: String = "apus",
-    images: ImageSettings = ImageSettings()
+    images: ImageSettings = ImageSettings(), layerStore: LayerStores.Form? = nil
   ) {
     self.root = root
     self.runDirectory = runDirectory
     self.runtimePath = runtimePath
     self.cgroupParent = cgroupParent
     self.images = images
+    self.layerStore = layerStore
   }
 }

@@ -149,11 +149,11 @@ struct MountPlan: Sendable {
 
 /// Fills new volumes with what the image has at their place.
 private struct VolumeFiller {
-  let layers: EROFSLayerStore
+  let layers: any LayerStore
   let diffIDs: [Digest]
   private var image: DetachedRoot?
 
-  init(layers: EROFSLayerStore, diffIDs: [Digest]) {
+  init(layers: any LayerStore, diffIDs: [Digest]) {
     self.layers = layers
     self.diffIDs = diffIDs
   }

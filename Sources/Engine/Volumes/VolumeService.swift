@@ -20,7 +20,7 @@ public final class VolumeService: Sendable {
 
   let root: String
   private let database: any DatabaseWriter
-  let layers: EROFSLayerStore
+  let layers: any LayerStore
   let blocking: BlockingPool
   private let discard: @Sendable (_ directory: String, _ name: String) throws -> Void
   private let publish: @Sendable (EngineEvent) -> Void
@@ -37,7 +37,7 @@ public final class VolumeService: Sendable {
   ///   - publish: where the `volume` events go.
   /// - Throws: when the table or the directory cannot be made. Blocks.
   public init(
-    root: String, database: any DatabaseWriter, layers: EROFSLayerStore, blocking: BlockingPool,
+    root: String, database: any DatabaseWriter, layers: any LayerStore, blocking: BlockingPool,
     discard: @escaping @Sendable (_ directory: String, _ name: String) throws -> Void,
     publish: @escaping @Sendable (EngineEvent) -> Void = { _ in }, logger: Logger
   ) throws {
