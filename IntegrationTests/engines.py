@@ -57,9 +57,10 @@ class Engine:
 
     def command(self):
         return [
-            str(BINARIES / "apusd"), "--root", str(self.root), "--run-dir", str(self.run), "--socket", str(self.socket),
+            str(BINARIES / "apusd"), "--root", str(self.root), "--run-dir", str(self.run),
             # The same tests with layers as directories: APUS_TEST_LAYERS=directories.
             *(["--layer-store", os.environ["APUS_TEST_LAYERS"]] if "APUS_TEST_LAYERS" in os.environ else []),
+            "--socket", str(self.socket)
         ]
 
     def environment(self):

@@ -74,7 +74,7 @@ def test_docker_host_is_not_ours(engine):
 
 def test_a_registry_that_cannot_be_reached(apus):
     result = apus("push", f"registry.invalid/{IMAGE}", check=False)
-    assert result.returncode == 1 and "No such image" in result.stderr
+    assert result.returncode == 1 and "does not exist locally" in result.stderr
     apus("tag", IMAGE, "registry.invalid/box")
     result = apus("push", "registry.invalid/box", check=False)
     apus("rmi", "registry.invalid/box")
