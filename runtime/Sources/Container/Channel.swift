@@ -23,6 +23,8 @@ enum Channel {
     case hooked
     /// Process to caller: its descriptor of this number is the listener of its seccomp filter.
     case listener(Int32)
+    /// Caller to process: the listener has been taken over.
+    case delivered
     /// Process to caller: only the program is missing.
     case ready
     /// Process to caller: it did not work.
@@ -40,6 +42,7 @@ enum Channel {
       case .hooks: 8
       case .hooked: 9
       case .listener: 10
+      case .delivered: 11
       }
     }
   }
@@ -80,15 +83,19 @@ enum Channel {
     case 8: message = .hooks
     case 9: message = .hooked
     case 10: message = .listener(bytes.dropFirst().prefix(4).reversed().reduce(0) { $0 << 8 | Int32($1) })
+    case 11: message = .delivered
     default: message = .failed(decode(bytes.dropFirst()))
     }
     return (message, descriptors.first)
   }
 
   /// Waits for `start` with nothing but read(2): a seccomp filter is in force.
-  static func waitForStart(on socket: Int32) -> Bool {
+  static func waitForStart(on socket: Int32) -> Bool { wait(for: .start, on: socket) }
+
+  /// Waits for a message likewise; false when it is another one, or the other side has closed.
+  static func wait(for message: Message, on socket: Int32) -> Bool {
     var byte: UInt8 = 0
-    return retrying { read(socket, &byte, 1) } == 1 && byte == Message.start.byte
+    return retrying { read(socket, &byte, 1) } == 1 && byte == message.byte
   }
 
   // MARK: Errors as bytes: code, errno, whether it is an ExecFailure, lengths and texts.

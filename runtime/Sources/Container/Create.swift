@@ -10,6 +10,7 @@ extension Container {
   ///
   /// The process mounts its root while this one makes the cgroup: on two processors the one hides behind the other.
   public static func create(_ configuration: ContainerConfiguration) throws(ApusError) -> Container {
+    try Streams.validate(preserving: configuration.preservedDescriptors)
     var plan = try Plan(configuration)
     let cgroups = try Cgroups.detect()
     plan.cgroupVersion = cgroups.version
@@ -134,7 +135,9 @@ extension Container {
       case .hooks:
         try hooks()
         try Channel.send(.hooked, on: channel)
-      case .listener(let number): try listener(number)
+      case .listener(let number):
+        try listener(number)
+        try Channel.send(.delivered, on: channel)
       case .failed(let error): throw error
       default: throw ApusError(.internal, "the first process of the container sent something unexpected")
       }

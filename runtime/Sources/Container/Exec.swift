@@ -12,6 +12,7 @@ extension Container {
       // The new process would stop on entering the group, and this one wait for it.
       throw ApusError(.conflict, "the container \(id) is paused; unpause it before executing a process in it")
     }
+    try Streams.validate(preserving: configuration.preservedDescriptors)
     var pair = try UnixSocket.pair(.packets)
     let (executed, root) = try prepare(configuration, channel: pair.second.raw)
     defer { if root >= 0 { close(root) } }
@@ -42,8 +43,10 @@ extension Container {
         switch message {
         case .terminal: terminal = received ?? -1
         case .listener(let number):
-          guard let (agent, state) = agent else { break }
-          try agent.deliver(number, of: process, descriptor: descriptor.raw, state: state)
+          if let (agent, state) = agent {
+            try agent.deliver(number, of: process, descriptor: descriptor.raw, state: state)
+          }
+          try Channel.send(.delivered, on: ours)
         case .failed(let error): throw error
         default: throw ApusError(.internal, "a process executed in \(id) sent something unexpected")
         }

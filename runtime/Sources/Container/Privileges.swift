@@ -93,5 +93,8 @@ struct Privileges: Sendable {
   private func loadFilter() throws(ApusError) {
     guard let listener = try Seccomp.load(filter, flags: filterFlags) else { return }
     try Channel.send(.listener(listener), on: channel)
+    // The number means the listener only until the program closes it, and opens something else.
+    guard Channel.wait(for: .delivered, on: channel) else { clinux_exit(1) }
+    close(listener)
   }
 }

@@ -111,6 +111,9 @@ struct Streams {
         streams.descriptors.append(copy)
       }
     }
+    for number in 0..<preserved {
+      try check(clinux_fcntl(3 + number, F_SETFD, 0), "cannot pass descriptor \(3 + number) on")
+    }
     var first = UInt32(3 + preserved)
     for kept in (streams.descriptors + others).sorted() {
       let kept = UInt32(bitPattern: kept)
@@ -119,6 +122,17 @@ struct Streams {
     }
     _ = clinux_close_range(first, .max, 0)
     return streams
+  }
+
+  /// Whether the caller has what is to be passed on. Before anything else is opened, which would take its numbers.
+  static func validate(preserving count: Int32) throws(ApusError) {
+    guard (0...1024).contains(count) else {
+      throw ApusError(.invalidArgument, "cannot pass \(count) descriptors on to a container: at most 1024")
+    }
+    for number in 0..<count where clinux_fcntl(3 + number, F_GETFD, 0) < 0 {
+      throw ApusError(
+        .invalidArgument, "cannot pass \(count) descriptors on to a container: number \(3 + number) is not open")
+    }
   }
 
   /// Streams that have come by a message, and are this process's own already.

@@ -82,7 +82,9 @@ struct UserDatabase: Sendable {
   }
 
   private static func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
-  private static func number(_ bytes: ArraySlice<UInt8>) -> UInt32? { UInt32(text(bytes)) }
+  private static func number(_ bytes: ArraySlice<UInt8>) -> UInt32? {
+    bytes.allSatisfy { (0x30...0x39).contains($0) } ? UInt32(text(bytes)) : nil
+  }
 
   /// Looks up `name|uid[:group|gid]` and further groups, as Docker does: names first, then numbers, which need not be
   /// in any file. Without a group it is that of passwd, and every group that lists the user's name comes along.
@@ -138,7 +140,8 @@ struct UserDatabase: Sendable {
 
   /// A number of a user or group; nil when the text is a name.
   private static func identifier(_ text: String) throws(ApusError) -> UInt32? {
-    guard let number = Int64(text) else { return nil }
+    // Digits, and a minus for the sake of the sentence: Swift also reads a plus, which nobody means (CVE-2026-30892).
+    guard let first = text.utf8.first, first != UInt8(ascii: "+"), let number = Int64(text) else { return nil }
     guard (0...Int64(Int32.max)).contains(number) else {
       throw ApusError(.invalidArgument, "uids and gids must be in range 0-\(Int32.max), which \(text) is not")
     }

@@ -26,6 +26,12 @@ struct Box {
   let directory: String
   let cgroupParent: String
 
+  /// Of another process.
+  init(directory: String, cgroupParent: String) {
+    self.directory = directory
+    self.cgroupParent = cgroupParent
+  }
+
   init(_ scenario: String) throws {
     directory = "/tmp/apus-probe-\(getpid())"
     cgroupParent = "apus-probe-\(getpid())"
@@ -39,7 +45,7 @@ struct Box {
       "tty",
       "stty", "touch", "rm", "ps", "echo", "dd", "head", "ip", "grep", "mknod", "chmod", "chown", "wc", "kill", "test",
       "dmesg",
-      "pwd", "env", "date", "sed", "unshare", "cut", "sort", "setsid", "sysctl", "ulimit", "tail", "nsenter",
+      "pwd", "env", "date", "sed", "unshare", "cut", "sort", "setsid", "sysctl", "ulimit", "tr", "tail", "nsenter",
     ] {
       symlink("busybox", "\(directory)/root/bin/\(tool)")
     }

@@ -282,3 +282,46 @@ func otherMounts(_ box: Box) throws {
   try expect(try table() == theirs, "the other namespace's mounts")
   try box.end(second)
 }
+
+/// Without pivot_root(2): the host's tree stays, bare, below the container's.
+func noPivot(_ box: Box) throws {
+  func change(_ configuration: inout ContainerConfiguration) { configuration.pivots = false }
+  let container = try box.start(["sleep", "1000"], change)
+  try expectEqual(
+    try box.exec(container, ["sh", "-c", "hostname; ls /; cat /proc/1/comm; wc -c < /proc/interrupts"]).output,
+    "box\nbin\ndev\netc\nhome\nproc\nsys\ntmp\nsleep\n0\n")
+  // As the host sees the container's namespace from its root, which is not the process's own.
+  let entered = try Spawn.run(
+    "/usr/bin/nsenter",
+    [
+      "--mount=/proc/\(container.process)/ns/mnt", "/bin/busybox", "sh", "-c",
+      "test -e /bin/busybox && ! test -e /usr/bin/nsenter",
+    ])
+  try expectEqual(entered, 0)
+  try box.end(container)
+  // A directory, a user namespace.
+  try expectEqual(
+    try box.shell("ls / | wc -l") {
+      change(&$0)
+      $0.root = nil
+      $0.spec.root = Root(path: "\(box.directory)/root")
+    }, "7\n")
+}
+
+/// Descriptors that the program gets, and no others.
+func preserving(_ box: Box) throws {
+  let file = try Files.open("\(box.directory)/source/file", flags: O_RDONLY)
+  for number in [3, 4] as [Int32] where number != file.raw { try check(dup2(file.raw, number), "cannot duplicate") }
+  let extra = open("/etc/hostname", O_RDONLY)
+  defer { for number in [3, 4, extra] { close(number) } }
+  _ = try check(Int(lseek(3, 0, SEEK_SET)), "cannot rewind")
+  try expectEqual(
+    try box.shell("cat <&3; ls /proc/self/fd | tr '\\n' ' '") { $0.preservedDescriptors = 2 },
+    "from the host\n0 1 2 3 4 5 ")
+  try expect(try box.failure { $0.preservedDescriptors = 900 }.message.contains("is not open"), "not open")
+  let container = try box.start()
+  try check(Int(lseek(4, 0, SEEK_SET)), "cannot rewind")
+  try expectEqual(
+    try box.exec(container, ["sh", "-c", "cat <&4"]) { $0.preservedDescriptors = 2 }.output, "from the host\n")
+  try box.end(container)
+}

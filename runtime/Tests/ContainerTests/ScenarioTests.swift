@@ -8,7 +8,8 @@ struct ScenarioTests {
   static let scenarios = [
     "basics", "users", "terminal", "exec", "program", "init", "seccomp", "binds", "propagation", "hostile", "limits",
     "memory", "pause", "joining", "user-namespace", "time", "attributes", "failures", "cycles", "death", "cgroup2",
-    "erofs", "hooks", "agent", "mounts", "execution", "other-mounts",
+    "erofs", "hooks", "agent", "mounts", "execution", "other-mounts", "no-pivot", "preserving",
+    "hardening",
   ]
 
   private func run(_ arguments: [String]) throws -> String {
