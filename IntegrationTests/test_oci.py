@@ -366,3 +366,33 @@ def test_malformed_configurations_leave_nothing(runtime, bundle):
     (bundle.path / "config.json").unlink()
     assert "config.json" in runtime("create", "-b", bundle.path, "c", check=1).stderr
     assert not runtime.root.exists() or list(runtime.root.glob("[!.]*")) == []
+
+
+def test_foreground_container_can_be_managed(runtime, bundle):
+    bundle.run("sh", "-c", "echo ready; sleep 1000").write()
+    process = subprocess.Popen(runtime.command("run", "-b", bundle.path, "c"), stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    runtime("pause", "c", check=0)
+    runtime("resume", "c", check=0)
+    runtime("update", "--pids-limit", "30", "c", check=0)
+    runtime("delete", "--force", "c", check=0)
+    assert process.wait(timeout=20) == 137
+    process.stdout.close()
+    assert runtime("state", "c").returncode == 1
+
+
+def test_a_killed_creation_can_be_deleted(runtime, bundle):
+    bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "1000"]}]}
+    bundle.write()
+    process = subprocess.Popen(
+        runtime.command("create", "-b", bundle.path, "c"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 20
+    while runtime("state", "c").returncode != 0 and runtime.is_ours:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    runtime("delete", "--force", "c", check=0)
+    assert runtime("state", "c").returncode == 1

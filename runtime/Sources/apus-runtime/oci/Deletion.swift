@@ -10,6 +10,9 @@ enum Deletion {
   /// reported, and can be tried again.
   static func end(_ record: Record, in directory: StateDirectory, hooks: Hooks?, log: Log) {
     do throws(ApusError) {
+      try directory.lock()
+      // Another command was faster, and has done all of this.
+      guard directory.has(StateDirectory.stateFile) || directory.has(StateDirectory.newStateFile) else { return }
       try kill(record)
       try finish(record, in: directory, hooks: hooks, log: log)
     } catch {

@@ -21,6 +21,8 @@ extension Command {
     let creation = try Creation(invocation, detached: false, handsOver: false)
     let terminal = creation.container.takeTerminal()
     try begin(creation, log: invocation.log)
+    // Whoever pauses or deletes it must not wait for its end.
+    creation.directory.unlock()
     let status = try foreground.attend(creation.record.pid, terminal: terminal)
     if !options.has("keep") {
       Deletion.end(creation.record, in: creation.directory, hooks: creation.bundle.spec.hooks, log: invocation.log)

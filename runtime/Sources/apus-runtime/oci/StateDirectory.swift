@@ -86,6 +86,9 @@ final class StateDirectory {
     try check(retrying { flock(descriptor.raw, LOCK_EX) }, "cannot lock the state of \(id)")
   }
 
+  /// Lets other commands go on.
+  func unlock() { _ = flock(descriptor.raw, LOCK_UN) }
+
   /// The user whose container it is.
   func owner() throws(ApusError) -> uid_t { try Files.status(descriptor.raw).st_uid }
 
@@ -118,7 +121,8 @@ final class StateDirectory {
   func remove() throws(ApusError) {
     for name in try Files.entries(of: descriptor.raw).map(\.name) where name != Self.stateFile { unlink(name) }
     unlink(Self.stateFile)
-    try check(
-      unlinkat(AT_FDCWD, "\(root)/\(id)", AT_REMOVEDIR), "cannot remove the state of \(id) at \(root)/\(id)")
+    if unlinkat(AT_FDCWD, "\(root)/\(id)", AT_REMOVEDIR) < 0, errno != ENOENT {
+      throw ApusError(errno: errno, "cannot remove the state of \(id) at \(root)/\(id)")
+    }
   }
 }
