@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 
+import pulls
 from peers import BINARIES, IMAGE, PEERS, REPOSITORY, Peer
 
 #: What is to be reached, as a share of dockerd's median or as an absolute figure.
@@ -132,7 +133,7 @@ def table(peers, results, idle, each, count, large):
     return text
 
 
-def document(text, rounds):
+def document(text, pulled, rounds):
     path = REPOSITORY / "docs" / "performance.md"
     machine = f"{os.cpu_count()} CPUs, Linux {platform.release()}, {datetime.date.today()}"
     versions = []
@@ -150,7 +151,7 @@ and the same client over one persistent connection. "ms" are minimum / median. R
 {text}
 A whole `run --rm` is the engine's own command line against its own daemon. Memory is proportional set size: the daemon's
 processes alone after 45 s without a request, and what each of many sleeping containers adds to it with its shim and its program.
-""")
+{pulled}""")
     print(f"wrote {path}")
 
 
@@ -160,6 +161,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--many", type=int, default=200, help="containers started and removed; 0 leaves it out")
     parser.add_argument("--thousand", type=int, nargs="?", const=1000, default=0, help="containers up at once on apus")
+    parser.add_argument("--pulls", type=int, default=7, help="rounds of pulls and removals of images; 0 leaves them out")
     parser.add_argument("--dry", action="store_true", help="print, do not write docs/performance.md")
     options = parser.parse_args()
     if os.geteuid() != 0:
@@ -196,8 +198,13 @@ def main():
             large = (options.thousand, thousand(next(peer for peer in peers if peer.name == "apus"), options.thousand))
         text = table(peers, results, idle, each, options.many, large)
         print("\n" + text)
+        pulled = ""
+        if options.pulls:
+            pulled = (f"\n## Images\n\nMinimum / median of {options.pulls} rounds, from one docker-registry on this machine; "
+                      "processor time is that of the command and of the engine's processes.\n\n"
+                      + pulls.measure(peers, options.pulls))
         if not options.dry:
-            document(text, options.rounds)
+            document(text, pulled, options.rounds)
     finally:
         for peer in peers:
             peer.stop()

@@ -59,7 +59,7 @@ public struct ContentStore: Sendable {
   /// Removing what is not there is fine.
   public func remove(_ digest: Digest) throws(ApusError) {
     try marks.unname(digest) { () throws(ApusError) in
-      if unlink(path(for: digest)) < 0, errno != ENOENT { try check(-1 as Int32, "cannot remove content \(digest)") }
+      try FileRemoval.remove(path(for: digest), "cannot remove content \(digest)")
     }
   }
 

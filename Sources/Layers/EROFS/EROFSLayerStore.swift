@@ -76,7 +76,7 @@ public final class EROFSLayerStore: LayerStore {
         mounts[diffID] = nil
       }
       try marks.unname(diffID) { () throws(ApusError) in
-        if unlink(path(for: diffID)) < 0, errno != ENOENT { try check(-1 as Int32, "cannot remove layer \(diffID)") }
+        try FileRemoval.remove(path(for: diffID), "cannot remove layer \(diffID)")
       }
     }
   }

@@ -321,7 +321,7 @@ func failures(_ box: Box) throws {
     try expect(!error.message.isEmpty && !error.message.contains("ApusError"), name)
     let after = try Footprint(box)
     try expect(before == after, "\(name) (\(error)) left behind: \(before) became \(after)")
-    if CommandLine.arguments.count > 2 { print("  \(name): \(error.code) \(error)") }
+    if CommandLine.arguments.contains("verbose") { print("  \(name): \(error.code) \(error)") }
   }
   // Created and never started, then given up.
   let null = try Files.open("/dev/null", flags: O_RDWR)
