@@ -156,7 +156,12 @@ public struct CgroupV1: CgroupDriver {
     try Cgroups.validate(path)
     var failure: ApusError?
     for hierarchy in Self.hierarchies + Self.rareHierarchies + ["unified"] {
-      do { try Cgroups.removeTree(directory(hierarchy, path)) } catch { failure = failure ?? error }
+      do {
+        try Cgroups.removeTree(directory(hierarchy, path))
+      } catch {
+        // Where no hierarchy is mounted there are at most somebody's plain directories.
+        if has(hierarchy) { failure = failure ?? error }
+      }
     }
     if let failure { throw failure }
   }
