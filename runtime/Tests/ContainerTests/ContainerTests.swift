@@ -205,3 +205,16 @@ private func refusal(_ body: () throws -> Void) -> String? {
     #expect(refusal { _ = try CgroupResources.DeviceRule(LinuxDeviceCgroup(access: "rx")) } != nil)
   }
 }
+
+@Suite struct ProcessorListTests {
+  @Test func reads() throws {
+    #expect(try ProcessorList("0-3,7", field: "f").mask == [0x8f, 0, 0, 0, 0, 0, 0, 0])
+    #expect(try ProcessorList("64", field: "f").mask == [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
+  }
+
+  @Test(arguments: ["", "x", "3-1", "1-", "-1", ",", "1,,2", "8192", "99999999999", "0-70000"]) func refuses(
+    text: String
+  ) {
+    #expect(throws: ApusError.self) { _ = try ProcessorList(text, field: "f") }
+  }
+}
