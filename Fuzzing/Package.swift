@@ -7,28 +7,33 @@ let instrumented: [SwiftSetting] = [
   .unsafeFlags(["-Xcc", "-D_GNU_SOURCE", "-sanitize=fuzzer,address", "-enable-testing"])
 ]
 
-func runtime(_ name: String) -> Target.Dependency { .product(name: name, package: "runtime") }
-
 let package = Package(
   name: "fuzzing",
   dependencies: [
-    .package(path: "../runtime"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2")
   ],
   targets: [
     .systemLibrary(name: "CBZip2", path: "Sources/CBZip2"),
     .systemLibrary(name: "CISAL", path: "Sources/CISAL", pkgConfig: "libisal"),
     .systemLibrary(name: "CLZMA", path: "Sources/CLZMA", pkgConfig: "liblzma"),
+    .systemLibrary(name: "CSeccomp", path: "Sources/CSeccomp", pkgConfig: "libseccomp"),
     .systemLibrary(name: "CZstd", path: "Sources/CZstd", pkgConfig: "libzstd"),
-    .target(name: "ImageSpec", dependencies: [runtime("Errors")], swiftSettings: instrumented),
+    .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+    .target(name: "Errors", swiftSettings: instrumented),
+    .target(name: "Linux", dependencies: ["CLinux", "Errors"], swiftSettings: instrumented),
+    .target(name: "RuntimeSpec", dependencies: ["Errors"], swiftSettings: instrumented),
+    .target(
+      name: "Container", dependencies: ["CLinux", "CSeccomp", "Errors", "Linux", "RuntimeSpec"],
+      swiftSettings: instrumented),
+    .target(name: "ImageSpec", dependencies: ["Errors"], swiftSettings: instrumented),
     .target(
       name: "Layers",
       dependencies: [
-        "CBZip2", "CISAL", "CLZMA", "CZstd", "ImageSpec", runtime("Errors"), runtime("Linux"),
+        "CBZip2", "CISAL", "CLZMA", "CZstd", "ImageSpec", "Errors", "Linux",
         .product(name: "Crypto", package: "swift-crypto"),
       ], swiftSettings: instrumented),
     .executableTarget(
-      name: "fuzz", dependencies: ["ImageSpec", "Layers", runtime("Errors"), runtime("Linux")],
+      name: "fuzz", dependencies: ["Container", "ImageSpec", "Layers", "Errors", "Linux", "RuntimeSpec"],
       swiftSettings: instrumented,
       linkerSettings: [.unsafeFlags(["-sanitize=address"]), .linkedLibrary("stdc++")]),
   ],

@@ -43,6 +43,68 @@ def archive(form):
     return out.getvalue()
 
 
+def configurations():
+    """Configurations with every field that there is."""
+    identity = [{"containerID": 0, "hostID": 1000, "size": 10}]
+    hook = [{"path": "/bin/true", "args": ["true"], "env": ["A=b"], "timeout": 5}]
+    yield {
+        "ociVersion": "1.2.0", "hostname": "h", "domainname": "d", "annotations": {"a": "b"},
+        "process": {
+            "terminal": True, "consoleSize": {"height": 24, "width": 80}, "cwd": "/", "args": ["sh"], "env": ["A=b"],
+            "user": {"uid": 1, "gid": 2, "umask": 18, "additionalGids": [3]},
+            "capabilities": {kind: ["CAP_KILL"] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")},
+            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 2}], "noNewPrivileges": True, "oomScoreAdj": 5,
+            "apparmorProfile": "unconfined", "scheduler": {"policy": "SCHED_DEADLINE", "nice": 1, "priority": 2,
+            "flags": ["SCHED_FLAG_RECLAIM"], "runtime": 3, "deadline": 4, "period": 5},
+            "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 4}, "execCPUAffinity": {"initial": "0-3,7", "final": "0"}},
+        "root": {"path": "rootfs", "readonly": True},
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "rro", "relatime"]},
+            {"destination": "data", "source": "x", "options": ["rbind", "ridmap", "rslave"], "uidMappings": identity,
+             "gidMappings": identity}, {"destination": "/t", "type": "tmpfs", "options": ["tmpcopyup", "size=5m"]}],
+        "hooks": {kind: hook for kind in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")},
+        "linux": {
+            "uidMappings": identity, "gidMappings": identity, "sysctl": {"net.ipv4.ip_forward": "1"}, "cgroupsPath": "/a/b",
+            "namespaces": [{"type": kind} for kind in ("pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time")],
+            "devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 438, "uid": 0, "gid": 0}],
+            "resources": {
+                "devices": [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": -1, "minor": 3}],
+                "memory": {"limit": -1, "swap": 5, "reservation": 1, "swappiness": 60}, "pids": {"limit": 5},
+                "cpu": {"shares": 5, "quota": -1, "period": 1000, "cpus": "0", "mems": "0", "idle": 1},
+                "blockIO": {"weight": 10, "weightDevice": [{"major": 8, "minor": 0, "weight": 5}],
+                            "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 5}]},
+                "hugepageLimits": [{"pageSize": "2MB", "limit": 5}], "rdma": {"m": {"hcaHandles": 1, "hcaObjects": 2}},
+                "network": {"classID": 1, "priorities": [{"name": "lo", "priority": 5}]}, "unified": {"memory.high": "max"}},
+            "rootfsPropagation": "rslave", "maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"],
+            "personality": {"domain": "LINUX32"}, "timeOffsets": {"boottime": {"secs": -5, "nanosecs": 7}},
+            "memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0-1", "flags": ["MPOL_F_STATIC_NODES"]}}}
+    yield {
+        "ociVersion": "1.2.0", "process": {"args": ["a"], "cwd": "/"}, "root": {"path": "/r"},
+        "linux": {"namespaces": [{"type": "mount", "path": "/proc/1/ns/mnt"}], "seccomp": {
+            "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38, "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+            "flags": ["SECCOMP_FILTER_FLAG_LOG"], "listenerPath": "/l", "listenerMetadata": "m", "syscalls": [
+                {"names": ["read", "write"], "action": "SCMP_ACT_ALLOW"},
+                {"names": ["mount"], "action": "SCMP_ACT_NOTIFY"},
+                {"names": ["socket"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [
+                    {"index": 0, "value": 16, "valueTwo": 3, "op": "SCMP_CMP_MASKED_EQ"}]}]}}}
+
+
+def plan():
+    for configuration in configurations():
+        yield json.dumps(configuration).encode()
+        for name in list(configuration):
+            yield json.dumps({key: value for key, value in configuration.items() if key != name}).encode()
+
+
+def specification():
+    for configuration in configurations():
+        yield b"\0" + json.dumps(configuration).encode()
+        yield b"\1" + json.dumps(configuration["process"]).encode()
+        yield b"\2" + json.dumps(configuration["linux"].get("resources", {})).encode()
+    yield b"\3" + json.dumps({"ociVersion": "1.2.0", "fds": ["seccompFd"], "pid": 5, "metadata": "\u00e9\ud83d\ude00", "state": {
+        "ociVersion": "1.2.0", "id": "one", "status": "running", "pid": 5, "bundle": "/b", "annotations": {"a": "\n"}}}).encode()
+
+
 def layer():
     for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         try:

@@ -10,6 +10,8 @@ let fuzzTargets: [String: @convention(c) (UnsafePointer<UInt8>?, Int) -> Int32] 
   "layer": { start, count in fuzzLayer(UnsafeRawBufferPointer(start: start, count: count)) },
   "decompress": { start, count in fuzzDecompression(UnsafeRawBufferPointer(start: start, count: count)) },
   "documents": { start, count in fuzzDocuments(UnsafeRawBufferPointer(start: start, count: count)) },
+  "specification": { start, count in fuzzSpecification(UnsafeRawBufferPointer(start: start, count: count)) },
+  "plan": { start, count in fuzzPlan(UnsafeRawBufferPointer(start: start, count: count)) },
   "reference": { start, count in fuzzReference(UnsafeRawBufferPointer(start: start, count: count)) },
 ]
 
