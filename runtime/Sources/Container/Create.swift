@@ -12,7 +12,7 @@ extension Container {
   public static func create(_ configuration: ContainerConfiguration) throws(ApusError) -> Container {
     try Streams.validate(preserving: configuration.preservedDescriptors)
     var plan = try Plan(configuration)
-    let cgroups = try Cgroups.detect()
+    let cgroups = try Cgroups.driver(toMake: plan.cgroupPath)
     plan.cgroupVersion = cgroups.version
     do {
       return try create(plan, cgroups: cgroups)

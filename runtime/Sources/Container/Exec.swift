@@ -30,7 +30,9 @@ extension Container {
     }
     // The process namespace is the one thing that a process cannot enter by itself: it has to be born there.
     let process: pid_t
-    if namespaces.makes(.process) || namespaces.joins(.process) != nil {
+    if executed.isInUserNamespace {
+      process = try spawnThroughUserNamespace(executed, descriptor: &processDescriptor, closing: ours)
+    } else if namespaces.makes(.process) || namespaces.joins(.process) != nil {
       process = try Namespaces.whileJoined(process: self.processDescriptor.raw, spawn)
     } else {
       process = try spawn()
@@ -60,6 +62,33 @@ extension Container {
     return ExecProcess(process: process, terminal: terminal)
   }
 
+  /// For an ordinary user, who has a right to the container's process namespace only as root of its user namespace: a
+  /// child goes there, makes the process as its sibling, and ends.
+  private func spawnThroughUserNamespace(
+    _ executed: ExecutedProcess, descriptor: inout Int32, closing ours: Int32
+  ) throws(ApusError) -> pid_t {
+    var pipe = try Pipe()
+    let between = clinux_clone3(0, nil, SIGCHLD, -1)
+    if between == 0 {
+      close(ours)
+      // CLONE_PARENT, with which the signal of the end is this process's own.
+      let kinds = Namespaces.Kind.user.rawValue | (namespaces.makes(.process) ? Namespaces.Kind.process.rawValue : 0)
+      var process = clinux_setns(self.processDescriptor.raw, kinds) < 0 ? -errno : clinux_clone3(0x8000, nil, 0, -1)
+      if process == 0 { executed.run() }
+      if process == -1 { process = -errno }
+      _ = write(pipe.writeEnd.raw, &process, 4)
+      clinux_exit(0)
+    }
+    try check(between, "cannot make a process in \(id)")
+    pipe.writeEnd = OwnedDescriptor(owning: -1)
+    var process: Int32 = -EPIPE
+    _ = retrying { read(pipe.readEnd.raw, &process, 4) }
+    _ = try Processes.wait(for: between)
+    guard process > 0 else { throw ApusError(errno: -process, "cannot enter the container \(id)") }
+    descriptor = try Processes.open(process).release()
+    return process
+  }
+
   /// What can be wrong with the request is found here, before there is a process. The second is the container's root,
   /// the caller's to close; -1 where joining its mount namespace leads there.
   private func prepare(
@@ -67,7 +96,7 @@ extension Container {
   ) throws(ApusError) -> (ExecutedProcess, root: Int32) {
     let process = configuration.process
     let capabilities = try CapabilitySets(process.capabilities)
-    try capabilities.checkAvailable()
+    if !namespaces.makes(.user) { try capabilities.checkAvailable() }
     try Plan.validate(process)
     try SecurityLabels.validate(process)
     var path = cgroupPath
@@ -83,6 +112,7 @@ extension Container {
       target: processDescriptor.raw, cgroups: cgroups, cgroupPath: path, filter: filter, filterFlags: filterFlags,
       keyring: configuration.ownKeyring ? id : nil, channel: channel)
     executed.domain = domain
+    executed.isInUserNamespace = geteuid() != 0 && namespaces.makes(.user)
     if !initial.isEmpty {
       executed.affinity = try ProcessorList(initial, field: "process.execCPUAffinity.initial")
     }
@@ -114,6 +144,8 @@ struct ExecutedProcess {
   var affinity: ProcessorList?
   var finalAffinity: ProcessorList?
   var domain: UInt?
+  /// Whether it is born in the container's user namespace.
+  var isInUserNamespace = false
   /// The container's root, where no mount namespace of its own has it; or -1.
   var root: Int32 = -1
 
@@ -143,7 +175,8 @@ struct ExecutedProcess {
     try finalAffinity?.applyAsAffinity("process.execCPUAffinity.final")
 
     // All at once, in the order the kernel knows to be right. Root and working directory become the container's.
-    try check(clinux_setns(target, namespaces.joinedByExec), "cannot enter the container")
+    let user = isInUserNamespace ? Namespaces.Kind.user.rawValue : 0
+    try check(clinux_setns(target, namespaces.joinedByExec & ~user), "cannot enter the container")
     close(target)
     if root >= 0 {
       // In a namespace that is not the container's own its root is not the container's.

@@ -8,7 +8,7 @@ extension Container {
   public func signal(_ number: Int32, all: Bool = false) throws(ApusError) -> Bool {
     guard all else { return try Processes.send(signal: number, to: processDescriptor.raw) }
     if number == SIGKILL {
-      try cgroups.killAll(cgroupPath)
+      try killAll()
       return true
     }
     var delivered = false
@@ -19,7 +19,11 @@ extension Container {
   }
 
   /// SIGKILL to every process of the container, paused ones too. Does not wait for their end.
-  public func killAll() throws(ApusError) { try cgroups.killAll(cgroupPath) }
+  public func killAll() throws(ApusError) {
+    try cgroups.killAll(cgroupPath)
+    // Where there is no group it takes all others of its process namespace along.
+    if cgroups.version == 0 { try Processes.send(signal: SIGKILL, to: processDescriptor.raw) }
+  }
 
   /// The processes of the container, as the host numbers them.
   public func processes() throws(ApusError) -> [pid_t] { try cgroups.processes(cgroupPath) }

@@ -193,6 +193,14 @@ extension RootTree {
 
   /// Puts a copy of the container's own cgroups at the destination: for v1 one directory per hierarchy.
   func attachCgroups(_ mount: PlannedMount, path: String, version: Int) throws(ApusError) {
+    if version == 0 {
+      // No group of its own to be shown: all of the host's, none to be changed.
+      let all = try Mounts.clone(Cgroups.root, recursive: true)
+      try Mounts.setAttributes(
+        at: all.raw, "", set: mount.options.set.union(.readOnly), recursive: true)
+      try attach(all.raw, at: mount.destination, directory: true)
+      return
+    }
     if version == 2 {
       let group = try Mounts.clone("\(Cgroups.root)/\(path)")
       try Mounts.setAttributes(at: group.raw, "", set: mount.options.set)

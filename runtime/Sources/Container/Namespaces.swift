@@ -136,7 +136,36 @@ struct Namespaces: Sendable, Equatable {
     func lines(_ mappings: [LinuxIDMapping]) -> String {
       mappings.map { "\($0.containerID) \($0.hostID) \($0.size)\n" }.joined()
     }
+    if geteuid() != 0 {
+      func isOwn(_ mappings: [LinuxIDMapping], _ id: UInt32) -> Bool {
+        mappings.count == 1 && mappings[0].size == 1 && mappings[0].hostID == id
+      }
+      guard isOwn(users, geteuid()), isOwn(groups, getegid()) else {
+        try map("newgidmap", groups, of: process)
+        return try map("newuidmap", users, of: process)
+      }
+      // What the kernel wants of somebody who maps nobody but himself.
+      try Files.write("deny", toExisting: "/proc/\(process)/setgroups")
+    }
     try Files.write(lines(groups), toExisting: "/proc/\(process)/gid_map")
     try Files.write(lines(users), toExisting: "/proc/\(process)/uid_map")
+  }
+
+  /// By a program that is allowed to do what its caller is not, within /etc/subuid and /etc/subgid.
+  private static func map(_ program: String, _ mappings: [LinuxIDMapping], of process: pid_t) throws(ApusError) {
+    let numbers = mappings.flatMap { [String($0.containerID), String($0.hostID), String($0.size)] }
+    let child = try Spawn.process(
+      "/usr/bin/\(program)", arguments: [program, String(process)] + numbers, newSession: false)
+    guard try Processes.wait(for: child)?.code == 0 else {
+      throw ApusError(
+        .permissionDenied,
+        "cannot map the ids of the container: \(program) refuses; the ranges of this user are in /etc/subuid and "
+          + "/etc/subgid")
+    }
+  }
+
+  /// Whether the calling process's user namespace has been denied any change of groups.
+  static var deniesGroups: Bool {
+    (try? Files.read("/proc/self/setgroups", limit: 64))?.starts(with: Array("deny".utf8)) ?? false
   }
 }

@@ -36,7 +36,8 @@ struct Plan: Sendable {
       mounts.append(try PlannedMount(mount, linux: linux, bundle: configuration.bundle))
     }
     capabilities = try CapabilitySets(process.capabilities)
-    try capabilities.checkAvailable()
+    // In a user namespace of its own a process has all rights, over what is in it.
+    if !namespaces.makes(.user) { try capabilities.checkAvailable() }
     resourceLimits = try Self.resourceLimits(process)
     limits = try CgroupResources(linux.resources ?? LinuxResources())
     // Nothing is allowed but the default devices and what the request adds.

@@ -75,9 +75,10 @@ struct Privileges: Sendable {
     if !process.noNewPrivileges { try loadFilter() }
     try capabilities.dropBounding()
     try processControl(PrctlOption.keepCapabilities, 1)
-    try check(
-      user.supplementary.withUnsafeBufferPointer { clinux_setgroups($0.count, $0.baseAddress) },
-      "cannot set the supplementary groups")
+    let grouped = user.supplementary.withUnsafeBufferPointer { clinux_setgroups($0.count, $0.baseAddress) }
+    if grouped < 0, errno != EPERM || !user.supplementary.allSatisfy({ $0 == user.group }) {
+      try check(grouped, "cannot set the supplementary groups")
+    }
     try check(clinux_setresgid(user.group), "cannot become group \(user.group)")
     try check(clinux_setresuid(user.user), "cannot become user \(user.user)")
     try processControl(PrctlOption.keepCapabilities, 0)

@@ -9,7 +9,8 @@ let scenarios: [(name: String, body: (Box) throws -> Void)] = [
   ("time", timeNamespace), ("attributes", attributes), ("failures", failures), ("cycles", cycles), ("death", death),
   ("cgroup2", cgroup2), ("erofs", erofs), ("hooks", hooks), ("agent", agent), ("mounts", mounting),
   ("execution", execution),
-  ("other-mounts", otherMounts), ("no-pivot", noPivot), ("preserving", preserving), ("hardening", hardening),
+  ("other-mounts", otherMounts), ("no-pivot", noPivot), ("preserving", preserving), ("rootless", rootless),
+  ("hardening", hardening),
 ]
 
 let arguments = CommandLine.arguments
@@ -17,6 +18,11 @@ if arguments.contains("inside") {
   exit(attackFromInside())
 } else if arguments.count == 4, arguments[1] == "overwrite-self" {
   do { try overwriteSelf(Array(arguments[2...])) } catch {
+    print(error)
+    exit(1)
+  }
+} else if arguments.count == 4, arguments[1] == "as-bob" {
+  do { try asBob(Array(arguments[2...])) } catch {
     print(error)
     exit(1)
   }

@@ -9,7 +9,7 @@ struct ScenarioTests {
     "basics", "users", "terminal", "exec", "program", "init", "seccomp", "binds", "propagation", "hostile", "limits",
     "memory", "pause", "joining", "user-namespace", "time", "attributes", "failures", "cycles", "death", "cgroup2",
     "erofs", "hooks", "agent", "mounts", "execution", "other-mounts", "no-pivot", "preserving",
-    "hardening",
+    "rootless", "hardening",
   ]
 
   private func run(_ arguments: [String]) throws -> String {
