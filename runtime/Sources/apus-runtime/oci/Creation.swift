@@ -45,7 +45,6 @@ struct Creation {
     let preserved = try PreservedDescriptors(options)
     configuration.preservedDescriptors = preserved.count
     configuration.spec.process?.env += preserved.environment
-    try configuration.validate()
 
     let directory = try StateDirectory(creating: invocation.id, root: invocation.global.root)
     self.directory = directory
