@@ -41,11 +41,22 @@ extension ImageService {
   /// Given by name, the image goes with its last name. Given by ID, it goes if it has at most one name, or by force.
   /// - Throws: `notFound`; `conflict` in Docker's words while instances need it.
   public func remove(_ text: String, force: Bool = false) async throws -> [ImageRemoval] {
-    try await removeAndCount(text, force: force).removals
+    let (removals, content) = try await forget(text, force: force)
+    // The image is gone; nobody needs to wait for its files to go.
+    collectLater(content)
+    return removals
   }
 
   /// - Returns: also the bytes that this freed.
   func removeAndCount(_ text: String, force: Bool) async throws -> (removals: [ImageRemoval], freed: Int64) {
+    let (removals, content) = try await forget(text, force: force)
+    return (removals, await collect(content))
+  }
+
+  /// Removes names and record; what they needed is left to be collected.
+  private func forget(
+    _ text: String, force: Bool
+  ) async throws -> (removals: [ImageRemoval], content: Set<StoredItem>) {
     let uses = await instanceUses()
     let outcome = try await blocking.run { [self] in
       try write { database -> (removals: [ImageRemoval], content: Set<StoredItem>, id: Digest) in
@@ -68,7 +79,7 @@ extension ImageService {
       case .deleted: event("delete", outcome.id.description, name: outcome.id.description)
       }
     }
-    return (outcome.removals, await collect(outcome.content))
+    return (outcome.removals, outcome.content)
   }
 
   /// Removes images that no instance uses: the dangling ones, or with `all` every one, that `include` agrees to.
