@@ -382,13 +382,15 @@ def test_foreground_container_can_be_managed(runtime, bundle):
 
 
 def test_a_killed_creation_can_be_deleted(runtime, bundle):
+    if not runtime.is_ours:
+        pytest.skip("runc leaves a control group behind")
     bundle.config["hooks"] = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "1000"]}]}
     bundle.write()
     process = subprocess.Popen(
         runtime.command("create", "-b", bundle.path, "c"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 20
-    while runtime("state", "c").returncode != 0 and runtime.is_ours:
+    while runtime("state", "c").returncode != 0:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(0.2)
@@ -396,3 +398,4 @@ def test_a_killed_creation_can_be_deleted(runtime, bundle):
     process.wait()
     runtime("delete", "--force", "c", check=0)
     assert runtime("state", "c").returncode == 1
+    assert limit(bundle, "pids", "pids.max") is None
