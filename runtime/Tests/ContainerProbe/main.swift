@@ -16,7 +16,7 @@ let scenarios: [(name: String, body: (Box) throws -> Void)] = [
 let arguments = CommandLine.arguments
 if arguments.contains("inside") {
   exit(attackFromInside())
-} else if arguments.count == 4, arguments[1] == "overwrite-self" {
+} else if arguments.count == 5, arguments[1] == "overwrite-self" {
   do { try overwriteSelf(Array(arguments[2...])) } catch {
     print(error)
     exit(1)
