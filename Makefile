@@ -10,7 +10,7 @@ SWIFT_HOST    := swift build -c release --static-swift-stdlib
 SWIFT_RUNTIME := swift build --package-path runtime -c release --static-swift-stdlib -Xswiftc -static-executable
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build build-runtime build-host run test test-unit test-integration bench format lint install uninstall clean
+.PHONY: help deps test-deps build build-runtime build-host run test test-unit test-integration fuzz bench format lint install uninstall clean
 
 help: ## Say what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,11 +49,15 @@ test-unit: deps ## Unit tests only; need no root.
 test-integration: test-deps build ## Integration tests only (root): real containers, the stock docker CLI.
 	@Scripts/as-root python3 -m pytest IntegrationTests $(PYTEST)
 
+fuzz: ## Fuzz one parser: make fuzz TARGET=layer SECONDS=600 (Fuzzing/run names the targets).
+	@Fuzzing/run $(TARGET) $(SECONDS)
+
 bench: build ## Compare with the peers in one run (root); results go to docs/performance.md.
 	@Scripts/install-packages bench
 	@Scripts/as-root python3 Benchmarks/run.py $(BENCH)
 
-SWIFT_SOURCES := Sources Tests Package.swift runtime/Sources runtime/Tests runtime/Package.swift
+SWIFT_SOURCES := Sources Tests Package.swift runtime/Sources runtime/Tests runtime/Package.swift \
+  Fuzzing/Package.swift Fuzzing/Sources/fuzz
 
 format: ## Rewrite the Swift sources in the project's format.
 	@swift format format --in-place --parallel --recursive $(SWIFT_SOURCES)
