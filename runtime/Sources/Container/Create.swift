@@ -14,10 +14,11 @@ extension Container {
     var plan = try Plan(configuration)
     let cgroups = try Cgroups.driver(toMake: plan.cgroupPath)
     plan.cgroupVersion = cgroups.version
+    plan.sharesCgroup = (try? cgroups.processes(plan.cgroupPath).isEmpty) == false
     do {
       return try create(plan, cgroups: cgroups)
     } catch {
-      try? cgroups.remove(plan.cgroupPath)
+      if !plan.sharesCgroup { try? cgroups.remove(plan.cgroupPath) }
       throw error
     }
   }
@@ -95,7 +96,7 @@ extension Container {
           .resourceExhausted,
           "the memory limit of \(plan.limits.memory.limit ?? 0) bytes is too small to set the container up in")
       }
-      try? cgroups.killAll(plan.cgroupPath)
+      if !plan.sharesCgroup { try? cgroups.killAll(plan.cgroupPath) }
       _ = try? Processes.send(signal: SIGKILL, to: descriptor.raw)
       _ = try? Processes.wait(for: process)
       throw failure

@@ -18,6 +18,8 @@ struct Plan: Sendable {
   var filter: [UInt8] = []
   var filterFlags: UInt32 = 0
   var cgroupVersion = 1
+  /// Whether somebody else is in the control group already: what fails here must not be the end of them.
+  var sharesCgroup = false
   /// The execution domain; nil to keep the caller's.
   var domain: UInt?
   var memoryPolicy: MemoryPolicy?

@@ -30,6 +30,7 @@ public final class ContainerPreparation {
     var plan = try Plan(configuration)
     let cgroups = try Cgroups.detect()
     plan.cgroupVersion = cgroups.version
+    plan.sharesCgroup = (try? cgroups.processes(plan.cgroupPath).isEmpty) == false
     guard Self.isSupported(plan) else {
       throw ApusError(.unsupported, "a container of this shape cannot be made ahead")
     }
@@ -50,7 +51,7 @@ public final class ContainerPreparation {
       }
       process = try check(child, "cannot make the first process of \(configuration.id)")
     } catch {
-      try? cgroups.remove(plan.cgroupPath)
+      if !plan.sharesCgroup { try? cgroups.remove(plan.cgroupPath) }
       throw error
     }
     pair.second = OwnedDescriptor(owning: -1)
@@ -96,6 +97,7 @@ public final class ContainerPreparation {
       throw error
     }
     new.cgroupVersion = cgroups.version
+    new.sharesCgroup = plan.sharesCgroup
     guard fits(new) else { return abandon() }
     // A limit below what is in use already is refused, though it might do from the beginning.
     if new.limits != plan.limits, (try? cgroups.update(new.cgroupPath, resources: new.limits)) == nil {
@@ -107,7 +109,7 @@ public final class ContainerPreparation {
         new, cgroups: cgroups, process: process, descriptor: OwnedDescriptor(owning: processDescriptor),
         channel: OwnedDescriptor(owning: channel))
     } catch {
-      try? cgroups.remove(plan.cgroupPath)
+      if !plan.sharesCgroup { try? cgroups.remove(plan.cgroupPath) }
       throw error
     }
   }
@@ -131,6 +133,6 @@ public final class ContainerPreparation {
     _ = try? Processes.wait(for: process)
     close(processDescriptor)
     close(channel)
-    try? cgroups.remove(plan.cgroupPath)
+    if !plan.sharesCgroup { try? cgroups.remove(plan.cgroupPath) }
   }
 }

@@ -18,7 +18,7 @@ extension Container {
       if case .failed(let error) = message { throw error }
       throw ApusError(.internal, "the first process of \(id) sent something unexpected")
     } catch {
-      try? killAll()
+      // Not the whole group: somebody else may be in it, and here is nobody but this process.
       _ = try? Processes.send(signal: SIGKILL, to: processDescriptor.raw)
       _ = try? Processes.wait(for: process)
       try? removeCgroup()

@@ -323,6 +323,15 @@ func failures(_ box: Box) throws {
     try expect(before == after, "\(name) (\(error)) left behind: \(before) became \(after)")
     if CommandLine.arguments.contains("verbose") { print("  \(name): \(error.code) \(error)") }
   }
+  // Who is in the group already is not touched by the failure of somebody who wanted to join.
+  let first = try box.start()
+  for change in [{ $0.user = "nobody" }, { $0.spec.process?.args = ["nosuch"] }]
+    as [(inout ContainerConfiguration) -> Void]
+  {
+    _ = try box.failure(["true"], change)
+    try expectEqual(try first.processes(), [first.process])
+  }
+  try box.end(first)
   // Created and never started, then given up.
   let null = try Files.open("/dev/null", flags: O_RDWR)
   let container = try box.create(
