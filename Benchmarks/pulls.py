@@ -20,6 +20,7 @@ import tempfile
 import time
 import urllib.request
 
+import peers  # noqa: F401  (makes the tests' modules known)
 from registry import DebianRegistry
 
 #: To be reached, as shares of the better of docker and podman: wall and processor time of a pull, wall time of a removal.

@@ -150,8 +150,8 @@ private struct Broken: Error {}
           == "conflict: unable to delete \(short) (must be forced) - image is referenced in multiple repositories")
       #expect(try await store.service.resolve("a:1").references == ["a:1", "b:1"], "a refusal changes nothing")
       // By force the image goes, but not the layers that a stopped instance needs.
-      #expect(
-        try await store.service.remove(short, force: true) == [.untagged("a:1"), .untagged("b:1"), .deleted(image.id)])
+      let removals = try await store.service.removeAndCount(short, force: true).removals
+      #expect(removals == [.untagged("a:1"), .untagged("b:1"), .deleted(image.id)])
       #expect(try store.items() == ["layer \(image.layers[0].short)"])
       #expect(try await store.service.collectGarbage() == 0)
       store.uses.withLock { $0 = [] }
@@ -165,8 +165,8 @@ private struct Broken: Error {}
       let image = try await store.service.importTar(stream(root), reference: "a:1")
       let other = try await store.service.importTar(stream(tar([("x", "y")])), reference: "b:1")
       let hold = ContentHold([image.layers[0]], owner: store.service)
-      _ = try await store.service.remove("a:1")
-      _ = try await store.service.remove("b:1")
+      _ = try await store.service.removeAndCount("a:1", force: false)
+      _ = try await store.service.removeAndCount("b:1", force: false)
       #expect(try store.items() == ["layer \(image.layers[0].short)"])
       #expect(!store.layers.contains(other.layers[0]))
       let everything = store.service.holdEverything()
