@@ -78,7 +78,10 @@ public struct Reference: Hashable, Sendable, Codable, CustomStringConvertible {
   public var familiarName: String {
     guard domain == Self.defaultDomain else { return name }
     let parts = path.split(separator: "/")
-    if parts.count == 2, parts[0] == "library" { return String(parts[1]) }
+    if parts.count == 2, parts[0] == "library" {
+      // Alone, 64 hexadecimal digits are an image's ID and no name.
+      return parts[1].utf8.count == 64 && parts[1].utf8.allSatisfy(Self.isHex) ? name : String(parts[1])
+    }
     // A first part that looks like a registry would be read as one.
     return parts.count > 1 && (parts[0].contains(".") || parts[0] == "localhost") ? name : path
   }

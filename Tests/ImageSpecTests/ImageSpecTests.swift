@@ -15,6 +15,10 @@ private let hex = String(repeating: "0123456789abcdef", count: 4)
     ("docker.io/docker.io/x", "docker.io/docker.io/x", "docker.io/docker.io/x"),
     ("docker.io/localhost/x", "docker.io/localhost/x", "docker.io/localhost/x"),
     ("library/a/b", "docker.io/library/a/b", "library/a/b"),
+    (
+      "docker.io/" + String(repeating: "a", count: 64), "docker.io/library/" + String(repeating: "a", count: 64),
+      "docker.io/library/" + String(repeating: "a", count: 64)
+    ),
     ("localhost/app", "localhost/app", "localhost/app"),
     ("localhost:5000", "docker.io/library/localhost:5000", "localhost:5000"),
     ("localhost:5000/app:v1.0_x-y", "localhost:5000/app:v1.0_x-y", "localhost:5000/app:v1.0_x-y"),
