@@ -188,7 +188,11 @@ class Disk:
 
     def power_on(self):
         """The file system as the disk holds it, and the marks of the last boot as those of an earlier one."""
-        subprocess.run(["umount", str(self.root)], check=True)
+        # What the killed daemon had standing by ends by itself, but not at the very same moment.
+        deadline = time.monotonic() + 10
+        while subprocess.run(["umount", str(self.root)], check=False).returncode != 0:
+            assert time.monotonic() < deadline, "the file system stays in use"
+            time.sleep(0.05)
         attached = subprocess.run(["losetup", "-j", str(self.image)], capture_output=True, text=True, check=True).stdout
         assert not attached, attached
         self.mount()
