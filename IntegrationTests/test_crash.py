@@ -1,6 +1,7 @@
 """Daemons and shims that are killed: nothing stops that should go on, nothing is lost, nothing is left."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -56,6 +57,31 @@ def test_a_following_client_ends_when_the_daemon_dies(own_engine):
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 125 and b"daemon" in errors
     engine.start()
+
+
+def test_what_stands_by_may_die(own_engine):
+    """Sandboxes made ahead that are killed while they wait: the next instances start all the same, and nothing stays."""
+    engine, apus = own_engine, Client(own_engine, BINARIES / "apus")
+
+    def waiting():
+        found = {path.name for path in (engine.run / "instances").iterdir()}
+        return found if len(found) >= 2 else None
+
+    apus("run", "--rm", IMAGE, "true")
+    standing = engine.wait_for(waiting, what="sandboxes to stand by")
+    for pid, _ in Traces(engine, standing).shims():
+        os.kill(int(pid), signal.SIGKILL)
+    # One that an instance has been created for already dies as well.
+    assert apus.out("run", "--rm", IMAGE, "echo", "anyway") == "anyway"
+    claimed = apus.out("create", IMAGE, "echo", "later")
+    for pid, _ in Traces(engine, [claimed]).shims():
+        os.kill(int(pid), signal.SIGKILL)
+    assert apus.out("start", "-a", claimed) == "later"
+    apus("rm", claimed)
+    engine.wait_for(lambda: not list((engine.run / "instances").iterdir()), timeout=30, what="all of them to go")
+    Traces(engine, [*standing, claimed]).settled(Traces(engine).descriptors())
+    children = pathlib.Path(f"/proc/{engine.process.pid}/task/{engine.process.pid}/children")
+    assert not children.read_text().split(), "processes that nobody has waited for"
 
 
 def test_a_killed_shim_is_a_dead_container(own_engine):

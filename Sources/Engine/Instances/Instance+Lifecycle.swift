@@ -45,7 +45,7 @@ extension Instance {
       leaving = nil
       // A layer's file can be lost (a power cut) while what it was made of is still here.
       if !record.layers.allSatisfy(services.layers.contains) { try await services.images.restoreLayers(record.layers) }
-      let standby = await services.standby.claim(id)
+      let standby = await services.standby.claim(id, services)
       let launch = try await services.lifecycle.run { [services] in
         try Launch.begin(
           record, standby: standby, peers: peers, services: services, startAtOnce: startAtOnce

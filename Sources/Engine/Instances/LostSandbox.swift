@@ -42,10 +42,16 @@ enum LostSandbox {
     try services.cgroups.remove(path)
   }
 
-  /// As ``SandboxSpecification`` names it.
   static func cgroup(of record: InstanceRecord, _ services: EngineServices) -> String {
-    let asked = record.configuration.resources.cgroupParent ?? ""
-    let path = cleanPath("/" + (asked.isEmpty ? services.configuration.cgroupParent : asked) + "/" + record.id)
+    cgroup(record.id, below: record.configuration.resources.cgroupParent ?? "", services)
+  }
+
+  /// Of one that has been made ahead, for whichever instance comes.
+  static func cgroup(ofStandby id: String, _ services: EngineServices) -> String { cgroup(id, below: "", services) }
+
+  /// As ``SandboxSpecification`` names it.
+  private static func cgroup(_ id: String, below asked: String, _ services: EngineServices) -> String {
+    let path = cleanPath("/" + (asked.isEmpty ? services.configuration.cgroupParent : asked) + "/" + id)
     return String(path.drop { $0 == "/" })
   }
 }

@@ -17,7 +17,7 @@ final class StandbyShims: Sendable {
     /// For the next instances.
     var free: [StartedShim] = []
     /// For instances that are created and not started yet, the oldest first.
-    var claimed: [StartedShim] = []
+    var claimed: [(shim: StartedShim, since: ContinuousClock.Instant)] = []
     /// Those on their way out, by their ids: until they are gone their instances cannot be started otherwise.
     var leaving: [String: Task<Void, Never>] = [:]
     var lastUse = ContinuousClock.now
@@ -29,7 +29,9 @@ final class StandbyShims: Sendable {
   /// How many are kept for the next instances. One start takes about as long as making one ahead.
   private static let count = 2
   /// Instances that are created and not started, and keep theirs.
-  private static let claimedCount = 4
+  private static let claimedCount = 8
+  /// How long at least: most are started at once, and what has been made for them is not to be thrown away in a burst.
+  private static let claimedTime = Duration.seconds(1)
   /// What is going on when one is taken is to be done first.
   private static let delay = Duration.milliseconds(20)
   /// Without a new instance for so long, they go.
@@ -39,39 +41,44 @@ final class StandbyShims: Sendable {
 
   /// The id for a new instance, and from then on a shim for it; nil when there is none.
   func takeID(_ services: EngineServices) -> String? {
-    let (shim, evicted, fill) = state.withLock { state -> (StartedShim?, StartedShim?, Bool) in
-      guard !state.isClosed else { return (nil, nil, false) }
+    let (id, gone, fill) = state.withLock { state -> (String?, [StartedShim], Bool) in
+      guard !state.isClosed else { return (nil, [], false) }
       state.lastUse = .now
+      var gone = state.free.filter { !$0.isAlive }
       state.free.removeAll { !$0.isAlive }
-      let shim = state.free.popLast()
-      if let shim { state.claimed.append(shim) }
-      let evicted = state.claimed.count > Self.claimedCount ? state.claimed.removeFirst() : nil
+      if state.claimed.count >= Self.claimedCount, state.claimed[0].since + Self.claimedTime < .now {
+        gone.append(state.claimed.removeFirst().shim)
+      }
+      let shim = state.claimed.count < Self.claimedCount ? state.free.popLast() : nil
+      if let shim { state.claimed.append((shim, .now)) }
       defer { state.isFilling = true }
-      return (shim, evicted, !state.isFilling)
+      return (shim?.id, gone, !state.isFilling)
     }
-    if let evicted { dismiss(evicted, services) }
+    for shim in gone { dismiss(shim, services) }
     if fill { Task { await refill(services) } }
-    return shim?.id
+    return id
   }
 
   /// The shim that stands by for an instance, which is the caller's from here on. Nil: there is none any more, and
   /// nothing of it.
-  func claim(_ id: String) async -> StartedShim? {
-    let (shim, leaving) = state.withLock { state -> (StartedShim?, Task<Void, Never>?) in
-      guard let position = state.claimed.firstIndex(where: { $0.id == id }) else { return (nil, state.leaving[id]) }
-      return (state.claimed.remove(at: position), nil)
+  func claim(_ id: String, _ services: EngineServices) async -> StartedShim? {
+    if let shim = takeClaimed(id) {
+      if shim.isAlive { return shim }
+      dismiss(shim, services)
     }
-    await leaving?.value
-    guard let shim, shim.isAlive else { return nil }
-    return shim
+    await state.withLock { $0.leaving[id] }?.value
+    return nil
+  }
+
+  private func takeClaimed(_ id: String) -> StartedShim? {
+    state.withLock { state in
+      state.claimed.firstIndex { $0.shim.id == id }.map { state.claimed.remove(at: $0).shim }
+    }
   }
 
   /// The instance will not be started.
   func dismiss(_ id: String, _ services: EngineServices) {
-    let shim = state.withLock { state in
-      state.claimed.firstIndex { $0.id == id }.map { state.claimed.remove(at: $0) }
-    }
-    if let shim { dismiss(shim, services) }
+    if let shim = takeClaimed(id) { dismiss(shim, services) }
   }
 
   /// Ends all; returns when they have ended.
@@ -86,7 +93,7 @@ final class StandbyShims: Sendable {
 
   private static func empty(_ state: inout State) -> [StartedShim] {
     defer { (state.free, state.claimed) = ([], []) }
-    return state.free + state.claimed
+    return state.free + state.claimed.map(\.shim)
   }
 
   private func refill(_ services: EngineServices) async {
@@ -147,11 +154,17 @@ final class StandbyShims: Sendable {
     return request
   }
 
+  /// Sees it off with all that it made. Its own work, unless it has been killed.
   private func dismiss(_ shim: StartedShim, _ services: EngineServices) {
     state.withLock { state in
       state.leaving[shim.id] = Task {
         shim.connection.close()
-        _ = await ShimReaper.reap(shim.process, startTime: shim.startTime, child: true, logger: services.logger).value
+        let reaping = ShimReaper.reap(
+          shim.process, startTime: shim.startTime, child: true, logger: services.logger)
+        if await !reaping.value {
+          let cgroup = LostSandbox.cgroup(ofStandby: shim.id, services)
+          try? await services.blocking.run { try LostSandbox.removeCgroup(cgroup, services) }
+        }
         // Empty, and of an instance that is created already it is made anew.
         _ = rmdir(services.paths.instance(shim.id).runDirectory)
         forget(shim.id)
