@@ -174,6 +174,11 @@ http: {{addr: "{self.address}"}}
                 result[digest] = result.get(digest, 0) + size
         return result
 
+    def blobs(self):
+        """What is stored: sizes by digest."""
+        places = (self.base / "data/docker/registry/v2/blobs/sha256").glob("*/*/data")
+        return {f"sha256:{path.parent.name}": path.stat().st_size for path in places}
+
     def manifest(self, name, reference="latest"):
         """The raw document of a name, and its digest."""
         kinds = ", ".join([
