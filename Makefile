@@ -7,7 +7,9 @@ export DEBIAN_FRONTEND := noninteractive
 
 # Release flags. The daemon and the CLI carry the Swift library inside; apus-runtime carries libc too (docs/decisions/0001).
 SWIFT_HOST    := swift build -c release --static-swift-stdlib
-SWIFT_RUNTIME := swift build --package-path runtime -c release --static-swift-stdlib -Xswiftc -static-executable
+# Its functions are put in the order of a file (Scripts/order-functions): what a command executes lies together.
+SWIFT_RUNTIME := swift build --package-path runtime -c release --static-swift-stdlib -Xswiftc -static-executable \
+  -Xswiftc -use-ld=lld -Xlinker --symbol-ordering-file=$(CURDIR)/runtime/functions.order -Xlinker --no-warn-symbol-ordering
 
 .DEFAULT_GOAL := help
 .PHONY: help deps test-deps build build-runtime build-host run test test-unit test-integration fuzz bench format lint install uninstall clean

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -29,6 +30,13 @@
 #ifndef SYS_mount_setattr
 #define SYS_mount_setattr 442
 #endif
+
+void clinux_forget_code(void) {
+  // The linker's names for where the file begins in memory, and its code ends.
+  extern char __executable_start[], etext[];
+  uintptr_t page = 4096, first = (uintptr_t)__executable_start & ~(page - 1), last = (uintptr_t)etext & ~(page - 1);
+  madvise((void *)first, last - first, MADV_DONTNEED);
+}
 
 int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
   struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};

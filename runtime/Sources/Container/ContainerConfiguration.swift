@@ -1,5 +1,6 @@
 import Errors
 import Glibc
+import Linux
 import RuntimeSpec
 
 /// What a container's root is made of: an overlay, mounted in the container's own mount namespace.
@@ -66,6 +67,14 @@ public struct ContainerConfiguration: Sendable {
   /// Hooks of the runtime's own namespace (`prestart`, `createRuntime`): called in the caller when all is mounted and the
   /// host's tree has not been left. An error ends the creation.
   public var runtimeHooks: (@Sendable (pid_t) throws(ApusError) -> Void)?
+
+  /// Where its control group is to be, without a slash in front.
+  public var cgroupPath: String {
+    let wanted = spec.linux?.cgroupsPath ?? ""
+    let path = wanted.drop { $0 == "/" }
+    let parent = cgroupsBelowOwn && !wanted.hasPrefix("/") ? Cgroups.ownParent : ""
+    return parent + (path.isEmpty ? "apus/\(id)" : path)
+  }
 
   public init(
     id: String, spec: Spec, root: RootFilesystem? = nil, user: String? = nil, additionalGroups: [String] = [],

@@ -48,9 +48,7 @@ struct Plan: Sendable {
     // Without a refusal among them, saying it twice says nothing.
     let added = rules.allSatisfy(\.allow) ? rules.filter { !defaults.contains($0) } : rules
     limits.devices = [.init(allow: false)] + defaults + added
-    cgroupPath = linux.cgroupsPath.drop { $0 == "/" }.description
-    if cgroupPath.isEmpty { cgroupPath = "apus/\(configuration.id)" }
-    if configuration.cgroupsBelowOwn, !linux.cgroupsPath.hasPrefix("/") { cgroupPath = Cgroups.ownParent + cgroupPath }
+    cgroupPath = configuration.cgroupPath
     try Cgroups.validate(cgroupPath)
     if configuration.root == nil, var root = configuration.spec.root {
       if !root.path.isEmpty, !root.path.hasPrefix("/"), configuration.bundle.hasPrefix("/") {

@@ -76,8 +76,14 @@ public enum Files {
         throw ApusError(.resourceExhausted, "\(name) is larger than the \(limit) bytes it may have")
       }
       if got == 0 { return bytes }
-      // A short read was most likely the whole file, and the next finds its end: no room worth clearing is needed.
-      room = min(limit + 1 - bytes.count, got < room ? 512 : 1 << 16)
+      // A short read was most likely the whole file, and the next finds its end: no room worth clearing is needed. Nor is
+      // more than the rest of a file that says how long it is.
+      var next = 512
+      if got == room {
+        let size = (try? status(descriptor)).map { Int($0.st_size) } ?? 0
+        next = size >= bytes.count ? size - bytes.count + 1 : 1 << 16
+      }
+      room = min(limit + 1 - bytes.count, next)
     }
   }
 

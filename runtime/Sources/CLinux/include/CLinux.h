@@ -20,6 +20,8 @@
 #include <sys/xattr.h>
 
 // Files
+// Drops the mapping of this program's code and constants, which are never written and come back from the page cache.
+void clinux_forget_code(void);
 int clinux_openat2(int directory, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
 int clinux_close_range(unsigned first, unsigned last, unsigned flags);
 int clinux_fcntl(int descriptor, int command, long argument);

@@ -78,6 +78,8 @@ struct GlobalOptions: Sendable {
   var root: String
   var systemdCgroup: Bool
   var criu: String
+  /// `true`, `false` or `auto`.
+  var rootless = "auto"
 
   static let known: [Option] = [
     Option("debug", kind: .flag, "enable debug logging"),

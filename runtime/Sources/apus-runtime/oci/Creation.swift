@@ -38,6 +38,8 @@ struct Creation {
       id: invocation.id, spec: bundle.spec, streams: Console.streams(process))
     configuration.bundle = bundle.path
     configuration.pivots = !options.has("no-pivot")
+    // As every runtime does, whatever the specification leaves open.
+    configuration.createWorkingDirectory = true
     configuration.ownKeyring = !options.has("no-new-keyring")
     configuration.cgroupsBelowOwn = true
     configuration.systemdCgroup = invocation.global.systemdCgroup
@@ -46,6 +48,7 @@ struct Creation {
     configuration.preservedDescriptors = preserved.count
     configuration.spec.process?.env += preserved.environment
 
+    try Self.checkRights(configuration, rootless: invocation.global.rootless)
     let directory = try StateDirectory(creating: invocation.id, root: invocation.global.root)
     self.directory = directory
     do throws(ApusError) {
@@ -76,6 +79,7 @@ struct Creation {
     }
     // The new process has its own.
     defer { if let gates = configuration.handover { for gate in [gates.start, gates.report] { close(gate) } } }
+    try directory.note(group: configuration.cgroupPath)
     let hooks = bundle.spec.hooks ?? Hooks()
     var record = Record()
     record.id = configuration.id
@@ -102,6 +106,8 @@ struct Creation {
       }
     }
     do throws(ApusError) {
+      // What has read the configuration is needed no more.
+      clinux_forget_code()
       let container = try Container.create(configuration)
       record = try Record(
         json: directory.read(StateDirectory.newStateFile), subject: "The state of \(configuration.id)")
@@ -111,6 +117,17 @@ struct Creation {
       // Also where it was a hook that failed (runtime.md, Lifecycle).
       try? HookRunner.run(hooks.poststop, kind: "poststop", state: early.state(.stopped), directory: bundle.path)
       throw error
+    }
+  }
+
+  /// A user who may make no control groups has containers without; unless that is not wanted.
+  private static func checkRights(_ configuration: ContainerConfiguration, rootless: String) throws(ApusError) {
+    guard rootless == "false", geteuid() != 0 else { return }
+    guard try Cgroups.driver(toMake: configuration.cgroupPath).version != 0 else {
+      throw ApusError(
+        .permissionDenied,
+        "this user may not make the control group \(configuration.cgroupPath); without --rootless=false the container "
+          + "has none")
     }
   }
 

@@ -12,8 +12,13 @@ extension Command {
       stored = try StoredContainer(invocation.id, root: invocation.global.root, locked: true)
     } catch {
       guard force, error.code == .notFound else { throw error }
-      // The directory of a creation that was killed before there was a process.
+      // The directory of a creation that was killed before there was a process, or has just come to its end.
       if let remains = try? StateDirectory(opening: invocation.id, root: invocation.global.root) {
+        try remains.lock()
+        if let group = remains.notedGroup {
+          // Fails where somebody else is in it.
+          try? Cgroups.driver(of: group).remove(group)
+        }
         try remains.remove()
       }
       return 0

@@ -1,3 +1,4 @@
+import CLinux
 import Container
 import Errors
 import Linux
@@ -52,6 +53,7 @@ extension Command {
 
     let container = try stored.open()
     let foreground = isDetached ? nil : try Foreground(isSubreaper: true)
+    clinux_forget_code()
     var executed = try container.exec(configuration)
     if let path = options.value("pid-file") { try Creation.writePID(executed.process, to: path) }
     let terminal = executed.takeTerminal()

@@ -10,6 +10,8 @@ enum OCIRole {
   static let program = "apus-runtime"
 
   static func run(_ words: [String]) -> Int32 {
+    // What the start of a program needs, nothing needs again.
+    clinux_forget_code()
     reserveStreams()
     let global: Options
     do throws(UsageError) {
@@ -36,7 +38,10 @@ enum OCIRole {
       }
       let options = GlobalOptions(
         root: global.value("root") ?? defaultRoot, systemdCgroup: global.has("systemd-cgroup"),
-        criu: global.value("criu") ?? "criu")
+        criu: global.value("criu") ?? "criu", rootless: global.value("rootless") ?? "auto")
+      guard ["true", "false", "auto"].contains(options.rootless) else {
+        throw ApusError(.invalidArgument, "invalid value \"\(options.rootless)\" for --rootless: true, false or auto")
+      }
       return run(command, global.arguments.dropFirst(), options, log)
     } catch {
       return fail(error.message, log: .standardError)

@@ -12,7 +12,7 @@ extension Command {
     optionsAnywhere: false
   ) { (invocation) throws(ApusError) in
     let stored = try StoredContainer(invocation.id, root: invocation.global.root)
-    let processes = try Cgroups.detect().processes(stored.record.cgroupPath).sorted()
+    let processes = try Cgroups.driver(of: stored.record.cgroupPath).processes(stored.record.cgroupPath).sorted()
     switch invocation.options.value("format") ?? "table" {
     case "json":
       var writer = JSONWriter()

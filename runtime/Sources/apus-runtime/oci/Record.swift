@@ -1,3 +1,4 @@
+import CLinux
 import Container
 import Errors
 import Glibc
@@ -104,12 +105,14 @@ struct StoredContainer {
     guard record.id == id else { throw ApusError(.internal, "the state of \(id) is that of \(record.id)") }
     self.directory = directory
     self.isBeingCreated = isBeingCreated
+    // Commands are as large as the largest of their parts, when each forgets the one before.
+    clinux_forget_code()
   }
 
   func status() throws(ApusError) -> Record.Status {
     guard record.pid > 0, Processes.isRunning(record.pid, startTime: record.startTime) else { return .stopped }
     if isBeingCreated { return .creating }
-    if try Cgroups.detect().isFrozen(record.cgroupPath) { return .paused }
+    if try Cgroups.driver(of: record.cgroupPath).isFrozen(record.cgroupPath) { return .paused }
     return directory.has(StateDirectory.startGate) ? .created : .running
   }
 

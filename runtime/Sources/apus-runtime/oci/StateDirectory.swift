@@ -7,7 +7,8 @@ import RuntimeSpec
 /// The directory of one container below `--root`: opened once, used by descriptor.
 ///
 /// It holds the record (`state.json`; `state.json.new` while the container is being created), a copy of the
-/// configuration, the compiled seccomp program, and the FIFOs of a container that waits to be started.
+/// configuration, the compiled seccomp program, the FIFOs of a container that waits to be started, and the path of
+/// its control group, for the case that its creation is killed.
 final class StateDirectory {
   static let stateFile = "state.json"
   static let newStateFile = "state.json.new"
@@ -15,6 +16,7 @@ final class StateDirectory {
   static let filterFile = "seccomp.bpf"
   static let startGate = "start.fifo"
   static let report = "report.fifo"
+  static let group = "cgroup"
 
   let id: String
   private let root: String
@@ -116,6 +118,15 @@ final class StateDirectory {
     try check(mknodat(descriptor.raw, name, S_IFIFO | 0o600, 0), "cannot make \(name) of \(id)")
     return try Files.open(at: descriptor.raw, path: name, flags: O_RDWR, resolve: [.beneath, .noSymlinks])
   }
+
+  /// Keeps the path of the control group from before there is one, and a record: as a link's target, which is written in
+  /// one call, and leads nowhere.
+  func note(group path: String) throws(ApusError) {
+    try check(symlinkat(path, descriptor.raw, Self.group), "cannot note the control group of \(id)")
+  }
+
+  /// What has been noted; nil without.
+  var notedGroup: String? { try? Files.readLink(at: descriptor.raw, Self.group) }
 
   /// Removes the directory and what is in it; the record last, so that an interrupted removal can be done again.
   func remove() throws(ApusError) {
