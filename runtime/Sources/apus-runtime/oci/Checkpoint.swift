@@ -1,50 +1,16 @@
 import Errors
 import Glibc
 import Linux
-
-/// Checkpoints by criu, an external program (criu(8)).
-enum CheckpointTool {
-  /// Where it is; throws unsupported where there is none that works on this kernel.
-  static func find(_ name: String) throws(ApusError) -> String {
-    let path = getenv("PATH").map { String(cString: $0) } ?? "/usr/sbin:/usr/bin:/sbin:/bin"
-    let candidates = name.contains("/") ? [name] : path.split(separator: ":").map { "\($0)/\(name)" }
-    guard let found = candidates.first(where: { access($0, X_OK) == 0 }) else {
-      throw ApusError(
-        .unsupported, "checkpoint and restore need the program criu, which is not installed; name another by --criu")
-    }
-    guard try run(found, ["check"]) == 0 else {
-      throw ApusError(
-        .unsupported, "\(found) does not work on this host's kernel: \"criu check\" says why; install a newer one")
-    }
-    return found
-  }
-
-  /// Its exit code; what it says is dropped, because it writes a log.
-  static func run(_ program: String, _ arguments: [String]) throws(ApusError) -> Int32 {
-    let null = try Files.open("/dev/null", flags: O_RDWR)
-    let process = try Spawn.process(
-      program, arguments: [program] + arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-      descriptors: [(null.raw, 0), (null.raw, 1), (null.raw, 2)], newSession: false)
-    return try Processes.wait(for: process)?.code ?? 1
-  }
-}
+import RuntimeSpec
 
 extension Command {
   static let checkpoint = Command(
     name: "checkpoint", summary: "checkpoint a running container",
-    options: [
-      Option("image-path", "path for saving criu image files"),
-      Option("work-path", "path for saving work files and logs"),
+    options: CheckpointTool.sharedOptions + [
       Option("parent-path", "path for previous criu image files in pre-dump"),
       Option("leave-running", kind: .flag, "leave the process running after checkpointing"),
-      Option("tcp-established", kind: .flag, "allow open tcp connections"),
-      Option("ext-unix-sk", kind: .flag, "allow external unix sockets"),
-      Option("shell-job", kind: .flag, "allow shell jobs"),
-      Option("file-locks", kind: .flag, "handle file locks, for safety"),
       Option(
         "pre-dump", kind: .flag, "dump container's memory information only, leave the container running after this"),
-      Option("manage-cgroups-mode", "cgroups mode: 'soft' (default), 'full' and 'strict'"),
-      Option("auto-dedup", kind: .flag, "enable auto deduplication of memory images"),
     ]
   ) { (invocation) throws(ApusError) in
     let stored = try StoredContainer(invocation.id, root: invocation.global.root, locked: true)
@@ -52,24 +18,32 @@ extension Command {
     guard status == .running || status == .paused else {
       throw ApusError(.conflict, "cannot checkpoint a container that is \(status.rawValue)")
     }
-    let criu = try CheckpointTool.find(invocation.global.criu)
-    let options = invocation.options
-    let images = options.value("image-path") ?? "checkpoint"
-    try Files.makeDirectories(images, mode: 0o700)
-    let isPreDump = options.has("pre-dump")
-    var arguments = [
-      isPreDump ? "pre-dump" : "dump", "--tree", String(stored.record.pid), "--images-dir", images, "--log-file",
-      "dump.log", "--root", stored.record.rootfs, "--manage-cgroups=\(options.value("manage-cgroups-mode") ?? "soft")",
-    ]
-    if let directory = options.value("work-path") { arguments += ["--work-dir", directory] }
-    if let directory = options.value("parent-path") { arguments += ["--prev-images-dir", directory, "--track-mem"] }
-    for name in ["leave-running", "tcp-established", "ext-unix-sk", "shell-job", "file-locks", "auto-dedup"]
-    where options.has(name) { arguments.append("--\(name)") }
-    for mount in try stored.configuration().mounts where mount.type == "bind" || mount.options.contains("bind") {
-      arguments += ["--external", "mnt[\(mount.destination)]:\(mount.destination)"]
+    let spec = try stored.configuration()
+    guard spec.process?.terminal != true else {
+      throw ApusError(.unsupported, "cannot checkpoint a container with a terminal: the other end of it is not in it")
     }
-    guard try CheckpointTool.run(criu, arguments) == 0 else {
-      throw ApusError(.internal, "criu failed to checkpoint: see dump.log in \(options.value("work-path") ?? images)")
+    let criu = try CheckpointTool(invocation.global.criu)
+    let options = invocation.options
+    let (shared, images, logs) = try CheckpointTool.shared(options)
+    for directory in [images, logs] { try Files.makeDirectories(directory, mode: 0o700) }
+    let isPreDump = options.has("pre-dump")
+    var arguments = [isPreDump ? "pre-dump" : "dump", "--tree", String(stored.record.pid), "--log-file", "dump.log"]
+    arguments += shared + ["--root", stored.record.rootfs, "--evasive-devices"]
+    if let directory = options.value("parent-path") { arguments += ["--prev-images-dir", directory] }
+    if options.has("parent-path") || isPreDump { arguments.append("--track-mem") }
+    if options.has("leave-running") || isPreDump { arguments.append("--leave-running") }
+    let freezer = "\(Cgroups.root)/freezer/\(stored.record.cgroupPath)"
+    if Files.exists(freezer) { arguments += ["--freeze-cgroup", freezer] }
+    for (name, _) in CheckpointTool.externalMounts(spec, group: stored.record.cgroupPath) {
+      arguments += ["--external", "mnt[\(name)]:\(name)"]
+    }
+    for (kind, key, path) in CheckpointTool.externalNamespaces(stored.record.namespaces) {
+      let number = try Files.status(Files.open(path, flags: O_RDONLY).raw).st_ino
+      arguments += ["--external", "\(kind)[\(number)]:\(key)"]
+    }
+    try keep(stored, in: images)
+    guard try criu.run(arguments) == 0 else {
+      throw ApusError(.internal, "criu failed to checkpoint \(invocation.id): see \(logs)/dump.log")
     }
     if !isPreDump, !options.has("leave-running") {
       let hooks = try stored.hooks()
@@ -77,5 +51,15 @@ extension Command {
       try Deletion.finish(stored.record, in: stored.directory, hooks: hooks, log: invocation.log)
     }
     return 0
+  }
+
+  private static func keep(_ stored: StoredContainer, in images: String) throws(ApusError) {
+    let names = (0...2).map { (try? Files.readLink("/proc/\(stored.record.pid)/fd/\($0)")) ?? "" }
+    var bytes: [UInt8] = []
+    for name in names { bytes += Array(name.utf8) + [0] }
+    try Files.writeAtomically(bytes, to: "\(images)/\(CheckpointFiles.descriptors)", mode: 0o600)
+    guard stored.directory.has(StateDirectory.filterFile) else { return }
+    try Files.writeAtomically(
+      stored.directory.read(StateDirectory.filterFile), to: "\(images)/\(CheckpointFiles.filter)", mode: 0o600)
   }
 }

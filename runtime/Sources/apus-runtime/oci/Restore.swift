@@ -1,15 +1,141 @@
+import CLinux
+import Container
 import Errors
+import Glibc
+import Linux
+import RuntimeSpec
 
 extension Command {
   static let restore = Command(
     name: "restore", summary: "restore a container from a previous checkpoint",
-    options: [
+    options: CheckpointTool.sharedOptions + [
       Option("bundle", "b", "path to the root of the bundle directory"),
-      Option("image-path", "path to criu image files for restoring"),
-    ]
+      Option("detach", "d", kind: .flag, "detach from the container's process"),
+      Option("pid-file", "specify the file to write the process id to"),
+      Option("no-subreaper", kind: .flag, "disable the use of the subreaper used to reap reparented processes"),
+      Option("no-pivot", kind: .flag, "accepted for compatibility: criu decides"),
+    ], entersContainers: true
   ) { (invocation) throws(ApusError) in
-    _ = try CheckpointTool.find(invocation.global.criu)
-    throw ApusError(
-      .unsupported, "this build cannot restore checkpoints yet; criu restore on \(invocation.id)'s images can")
+    let options = invocation.options
+    try StateDirectory.validate(invocation.id)
+    let criu = try CheckpointTool(invocation.global.criu)
+    // Before the bundle becomes the working directory.
+    let (shared, images, logs) = try CheckpointTool.shared(options)
+    let pidFile = try options.value("pid-file").map { path throws(ApusError) in try absolute(path) }
+    guard Files.exists("\(images)/inventory.img") else {
+      throw ApusError(.notFound, "there is no checkpoint in \(images): inventory.img is missing")
+    }
+    let bundle = try Bundle(options.value("bundle"))
+    guard bundle.spec.process?.terminal != true else {
+      throw ApusError(.unsupported, "cannot restore a container with a terminal")
+    }
+    let isDetached = options.has("detach")
+    // The restored process becomes this one's child, once criu has ended.
+    let foreground = isDetached ? nil : try Foreground(isSubreaper: true)
+    let directory = try StateDirectory(creating: invocation.id, root: invocation.global.root)
+    let record: Record
+    do throws(ApusError) {
+      record = try Restoration(id: invocation.id, bundle: bundle, images: images, logs: logs)
+        .run(criu, shared, in: directory)
+      if let pidFile { try Creation.writePID(record.pid, to: pidFile) }
+    } catch {
+      try? directory.remove()
+      throw error
+    }
+    guard let foreground else { return 0 }
+    directory.unlock()
+    let status = try foreground.attend(record.pid, terminal: nil)
+    Deletion.end(record, in: directory, hooks: bundle.spec.hooks, log: invocation.log)
+    return status
+  }
+}
+
+/// A checkpoint becomes a container again.
+private struct Restoration {
+  let id: String
+  let bundle: Bundle
+  let images: String
+  let logs: String
+
+  func run(_ criu: CheckpointTool, _ shared: [String], in directory: StateDirectory) throws(ApusError) -> Record {
+    var configuration = ContainerConfiguration(
+      id: id, spec: bundle.spec, streams: .descriptors(input: 0, output: 1, error: 2))
+    configuration.bundle = bundle.path
+    configuration.cgroupsBelowOwn = true
+    try configuration.validate()
+    let group = configuration.cgroupPath
+    try directory.note(group: group)
+    try mountRoot()
+    var arguments = ["restore", "--restore-detached", "--log-file", "restore.log"] + shared
+    arguments += ["--root", bundle.rootfs, "--pidfile", "\(logs)/restored.pid", "--cgroup-root", "/\(group)"]
+    for (name, source) in CheckpointTool.externalMounts(bundle.spec, group: group) {
+      arguments += ["--external", "mnt[\(name)]:\(source)"]
+    }
+    var descriptors: [(ours: Int32, theirs: Int32)] = [(0, 0), (1, 1), (2, 2)]
+    for (number, name) in pipes().enumerated() where name.hasPrefix("pipe:") {
+      arguments += ["--inherit-fd", "fd[\(number)]:\(name)"]
+    }
+    var opened: [Int32] = []
+    defer { for descriptor in opened { close(descriptor) } }
+    for (_, key, path) in CheckpointTool.externalNamespaces(bundle.spec.linux?.namespaces ?? []) {
+      opened.append(try Files.open(path, flags: O_RDONLY).release())
+      let theirs = Int32(descriptors.count)
+      descriptors.append((opened[opened.count - 1], theirs))
+      arguments += ["--inherit-fd", "fd[\(theirs)]:\(key)"]
+    }
+    _ = unlink("\(logs)/restored.pid")
+    guard try criu.run(arguments, descriptors: descriptors) == 0 else {
+      throw ApusError(.internal, "criu failed to restore \(id): see \(logs)/restore.log")
+    }
+    return try adopt(group: group, in: directory)
+  }
+
+  /// criu wants the root to be a mount, whose parent gets nothing of what it mounts: in a namespace of this process's
+  /// own, which goes with it.
+  private func mountRoot() throws(ApusError) {
+    try check(clinux_unshare(0x20000), "cannot make a mount namespace")  // CLONE_NEWNS
+    try Mounts.setAttributes("/", propagation: .private, recursive: true)
+    let root = try Mounts.clone(bundle.rootfs, recursive: true)
+    try Mounts.attach(root.raw, bundle.rootfs)
+  }
+
+  /// The names of 0, 1 and 2 at the checkpoint; none of them where it was another program's.
+  private func pipes() -> [String] {
+    guard let bytes = try? Files.read("\(images)/\(CheckpointFiles.descriptors)", limit: 65536) else { return [] }
+    return bytes.split(separator: 0, omittingEmptySubsequences: false).prefix(3).map {
+      String(decoding: $0, as: UTF8.self)
+    }
+  }
+
+  private func adopt(group: String, in directory: StateDirectory) throws(ApusError) -> Record {
+    let text = String(decoding: try Files.read("\(logs)/restored.pid", limit: 64), as: UTF8.self)
+    guard let process = pid_t(text.filter(\.isNumber)), process > 0 else {
+      throw ApusError(.internal, "criu does not say which process it has restored")
+    }
+    var record = Record()
+    record.id = id
+    record.bundle = bundle.path
+    record.rootfs = bundle.rootfs
+    record.created = Timestamp.now()
+    record.annotations = bundle.spec.annotations
+    let hooks = bundle.spec.hooks ?? Hooks()
+    record.hasHooks = !hooks.poststart.isEmpty || !hooks.poststop.isEmpty
+    record.pid = process
+    record.startTime = try Processes.startTime(of: process)
+    record.cgroupPath = group
+    record.namespaces = bundle.spec.linux?.namespaces ?? []
+    do throws(ApusError) {
+      if bundle.spec.linux?.seccomp != nil {
+        try directory.write(
+          Files.read("\(images)/\(CheckpointFiles.filter)", limit: 1 << 20), to: StateDirectory.filterFile)
+      }
+      try directory.write(bundle.json, to: StateDirectory.configurationFile)
+      try directory.write(record.json(), to: StateDirectory.newStateFile)
+      try directory.rename(StateDirectory.newStateFile, to: StateDirectory.stateFile)
+    } catch {
+      try? Deletion.kill(record)
+      throw error
+    }
+    return record
   }
 }
