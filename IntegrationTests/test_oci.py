@@ -399,3 +399,66 @@ def test_a_killed_creation_can_be_deleted(runtime, bundle):
     runtime("delete", "--force", "c", check=0)
     assert runtime("state", "c").returncode == 1
     assert limit(bundle, "pids", "pids.max") is None
+
+
+def test_a_container_of_half_a_mebibyte_starts(runtime, bundle):
+    if not runtime.is_ours:
+        pytest.skip("runc's own set-up needs more")
+    bundle.config["linux"]["resources"]["memory"] = {"limit": 512 << 10}
+    bundle.run("echo", "up").write()
+    for _ in range(5):
+        assert runtime("run", "-b", bundle.path, "c", check=0).stdout == "up\n"
+    bundle.run("sleep", "1000").write()
+    runtime("create", "-b", bundle.path, "c", check=0)
+    runtime("start", "c", check=0)
+    assert runtime.state("c")["status"] == "running"
+    assert "524288" in (limit(bundle, "memory", "memory.limit_in_bytes"), limit(bundle, "memory", "memory.max"))
+
+
+def test_a_missing_working_directory_is_made(runtime, bundle):
+    bundle.config["root"]["readonly"] = True
+    bundle.run("pwd", cwd="/new/below").write()
+    assert runtime("run", "-b", bundle.path, "c", check=0).stdout == "/new/below\n"
+
+
+def test_hooks_without_an_environment_have_the_callers(runtime, bundle, tmp_path):
+    script = f"echo \"$MARK\" >> {tmp_path}/seen"
+    bundle.config["hooks"] = {
+        "createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", script]}],
+        "poststop": [{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["MARK=own"]}]
+    }
+    bundle.run("true").write()
+    runtime("run", "-b", bundle.path, "c", check=0, env={**os.environ, "MARK": "callers"})
+    assert (tmp_path / "seen").read_text() == "callers\nown\n"
+
+
+def test_the_host_name_is_no_sysctl(runtime, bundle):
+    bundle.config["linux"]["sysctl"] = {"kernel.hostname": "other"}
+    bundle.write()
+    assert "kernel.hostname" in runtime("create", "-b", bundle.path, "c", check=1).stderr
+
+
+def test_a_creation_killed_before_its_record_leaves_no_group(runtime, bundle):
+    if not runtime.is_ours:
+        pytest.skip("runc leaves a control group behind")
+    group = bundle.config["linux"]["cgroupsPath"]
+    bundle.write()
+    runtime("run", "-b", bundle.run("true").write().path, "warm", check=0)
+    top = pathlib.Path("/sys/fs/cgroup")
+    hierarchies = [top] if (top / "cgroup.controllers").exists() else [top / "memory", top / "pids"]
+    for hierarchy in hierarchies:
+        pathlib.Path(f"{hierarchy}{group}").mkdir()
+    (runtime.root / "c").mkdir(mode=0o700)
+    (runtime.root / "c" / "cgroup").symlink_to(group.lstrip("/"))
+    assert "does not exist" in runtime("delete", "c", check=1).stderr
+    runtime("delete", "--force", "c", check=0)
+    assert not (runtime.root / "c").exists()
+    assert not any(pathlib.Path(f"{hierarchy}{group}").exists() for hierarchy in hierarchies)
+
+
+def test_rootless_is_a_choice_of_three(runtime):
+    if not runtime.is_ours:
+        pytest.skip("runc's message is another")
+    assert "--rootless" in runtime("--rootless", "maybe", "list", check=1).stderr
+    for choice in ("true", "false", "auto"):
+        runtime("--rootless", choice, "list", check=0)

@@ -9,7 +9,7 @@ public enum HookRunner {
   /// Of what a hook writes, as much as fits into a sentence.
   private static let outputLimit = 2048
 
-  /// Runs hooks one after the other, each with the state on its standard input and exactly its own environment.
+  /// Runs hooks one after the other, each with the state on its standard input and its own environment.
   /// - Parameters:
   ///   - kind: the specification's name of the list, for the sentence.
   ///   - directory: where they start; the caller's own directory where nil.
@@ -54,7 +54,8 @@ public enum HookRunner {
     let process: pid_t
     do throws(ApusError) {
       process = try Spawn.process(
-        hook.path, arguments: hook.args.isEmpty ? [hook.path] : hook.args, environment: hook.env,
+        hook.path, arguments: hook.args.isEmpty ? [hook.path] : hook.args,
+        environment: environment(of: hook, kind: kind),
         descriptors: [(input, 0), (output.writeEnd.raw, 1), (output.writeEnd.raw, 2)], newSession: false,
         workingDirectory: directory)
     } catch {
@@ -75,6 +76,16 @@ public enum HookRunner {
     guard status.code != 0 else { return }
     let said = String(decoding: text, as: UTF8.self).split(separator: "\n").joined(separator: "; ")
     throw ApusError(.internal, "\(name) failed with status \(status.code)\(said.isEmpty ? "" : ": \(said)")")
+  }
+
+  /// A hook that says nothing of its environment has this process's. Not one whose program is the container's: what the
+  /// caller has there is none of its business.
+  private static func environment(of hook: Hook, kind: String) throws(ApusError) -> [String] {
+    if let environment = hook.env { return environment }
+    guard kind != "startContainer" else { return [] }
+    return try Files.read("/proc/self/environ", limit: 8 << 20).split(separator: 0).map {
+      String(decoding: $0, as: UTF8.self)
+    }
   }
 
   /// Waits for the process itself, not for the end of its output, which a child it has left behind may hold.

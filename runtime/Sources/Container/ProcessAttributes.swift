@@ -107,6 +107,9 @@ enum Sysctl {
   }
 
   static func validate(_ parameters: [String: String], namespaces: Namespaces) throws(ApusError) {
+    if let name = parameters.keys.first(where: { path(of: $0) == "kernel/hostname" }) {
+      throw ApusError(.invalidArgument, "the sysctl \(name) is not to be set: the field hostname is there for it")
+    }
     for name in parameters.keys.sorted() where !isNamespaced(name, namespaces: namespaces) {
       throw ApusError(
         .invalidArgument,

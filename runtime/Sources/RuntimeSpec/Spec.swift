@@ -192,11 +192,12 @@ public struct Hook: JSONObject, Equatable {
   public var path: String
   /// Including the name of the program itself.
   public var args: [String]
-  public var env: [String]
+  /// Nil, as opposed to empty, is the runtime's own, as with other runtimes.
+  public var env: [String]?
   /// In seconds.
   public var timeout: Int?
 
-  public init(path: String = "", args: [String] = [], env: [String] = [], timeout: Int? = nil) {
+  public init(path: String = "", args: [String] = [], env: [String]? = nil, timeout: Int? = nil) {
     self.path = path
     self.args = args
     self.env = env
@@ -219,7 +220,7 @@ public struct Hook: JSONObject, Equatable {
   public func writeMembers(to writer: inout JSONWriter) {
     writer.put("path", path)
     writer.putIfSet("args", args)
-    writer.putIfSet("env", env)
+    if let env { writer.put("env", env) }
     writer.putIfSet("timeout", timeout)
   }
 }
