@@ -27,6 +27,7 @@ final class EngineServices: Sendable {
   /// The same for the short steps of create, start and remove alone, so that they never queue behind an archive.
   let lifecycle = BlockingPool(threads: 4)
   let standby = StandbyShims()
+  let seccomp: SeccompDocuments
   private let closing = Atomic<Bool>(false)
 
   init(
@@ -38,6 +39,7 @@ final class EngineServices: Sendable {
     self.configuration = configuration
     self.identity = identity
     self.paths = EnginePaths(configuration)
+    self.seccomp = SeccompDocuments(directory: paths.seccompCache)
     self.logger = logger
     self.events = events
     self.index = index

@@ -41,7 +41,9 @@ struct Launch: Sendable {
       try specification.prepare()
       var request = try specification.createRequest()
       request.root?.lower = layers.paths
+      request.root?.isTemporary = record.configuration.removeOnExit
       request.seccompCacheDirectory = services.paths.seccompCache
+      services.seccomp.place(&request)
       let created = try shim.connection.post(.create, request.json())
       let subscribed = try shim.connection.post(.subscribe)
       let started = startAtOnce ? try shim.connection.post(.start) : nil

@@ -8,6 +8,7 @@ enum Program {
   static func run(_ words: [String]) -> Int32 {
     // A reader that left ends the program, quietly.
     signal(SIGPIPE, SIG_DFL)
+    EarlyConnection.make(for: words)
     let syntax = DockerSyntax(words, root: Apus.self)
     do {
       if let unknown = syntax.unknown { throw unknownCommand(unknown, syntax) }

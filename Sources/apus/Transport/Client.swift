@@ -14,7 +14,7 @@ final class Client {
 
   /// A connection nobody else uses. Starts the daemon when none runs and it is ours to start.
   func connect() throws -> Connection {
-    if let connection = idle.popLast() { return connection }
+    if let connection = idle.popLast() ?? EarlyConnection.take(endpoint.path) { return connection }
     do {
       return Connection(socket: try Socket(path: endpoint.path))
     } catch {

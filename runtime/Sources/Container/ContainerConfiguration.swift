@@ -11,11 +11,15 @@ public struct RootFilesystem: Sendable, Equatable {
   public var upper: String?
   /// overlayfs's scratch directory, on the file system of ``upper``.
   public var work: String?
+  /// Whether ``upper`` is of no use after the container's end: nothing of it is forced to the disk then, neither by
+  /// fsync(2) nor when the root is taken apart (overlayfs's `volatile`).
+  public var isTemporary: Bool
 
-  public init(lower: [String], upper: String? = nil, work: String? = nil) {
+  public init(lower: [String], upper: String? = nil, work: String? = nil, isTemporary: Bool = false) {
     self.lower = lower
     self.upper = upper
     self.work = work
+    self.isTemporary = isTemporary
   }
 }
 
@@ -44,6 +48,9 @@ public struct ContainerConfiguration: Sendable {
   public var streams: ProcessStreams
   /// Where compiled seccomp programs are kept; nil: compile each time.
   public var seccompCacheDirectory: String?
+  /// A file that has the filter's configuration in the place of `spec.linux.seccomp`, without an agent. Its name means
+  /// its contents; its compiled program is kept beside it.
+  public var seccompDocument: String?
   /// Whether the kernel kills the container when the calling process ends. For a caller that is its shim.
   public var endsWithCaller: Bool
   /// The directory of the OCI bundle, as hooks are told.

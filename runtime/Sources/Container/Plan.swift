@@ -24,8 +24,12 @@ struct Plan: Sendable {
   var domain: UInt?
   var memoryPolicy: MemoryPolicy?
 
-  /// - Parameter compilesFilter: the one part that takes a noticeable time.
-  init(_ configuration: ContainerConfiguration, compilesFilter: Bool = true) throws(ApusError) {
+  /// - Parameters:
+  ///   - compilesFilter: the one part that takes a noticeable time.
+  ///   - ahead: what has been planned ahead of it, whose filter is likely the same.
+  init(
+    _ configuration: ContainerConfiguration, compilesFilter: Bool = true, ahead: Plan? = nil
+  ) throws(ApusError) {
     self.configuration = configuration
     guard let process = configuration.spec.process else {
       throw ApusError(.invalidArgument, "the configuration of \(configuration.id) has no process")
@@ -62,6 +66,12 @@ struct Plan: Sendable {
     if let profile = linux.seccomp, compilesFilter {
       filter = try Seccomp.program(profile, cacheDirectory: configuration.seccompCacheDirectory)
       filterFlags = try Seccomp.flags(profile)
+    } else if let document = configuration.seccompDocument, compilesFilter {
+      if let ahead, ahead.configuration.seccompDocument == document {
+        (filter, filterFlags) = (ahead.filter, ahead.filterFlags)
+      } else {
+        (filter, filterFlags) = try Seccomp.program(document: document)
+      }
     }
   }
 

@@ -91,7 +91,7 @@ public final class ContainerPreparation {
     guard (try? UnixSocket.send(request, descriptors: descriptors, on: channel)) != nil else { return abandon() }
     var new: Plan
     do throws(ApusError) {
-      new = try Plan(configuration)
+      new = try Plan(configuration, ahead: plan)
     } catch {
       discard()
       throw error

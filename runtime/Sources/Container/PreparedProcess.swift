@@ -28,9 +28,9 @@ struct PreparedProcess {
         on: channel, limit: ContainerPreparation.longestRequest, descriptorLimit: 3)
       // Nobody needs us any more.
       if bytes.isEmpty { clinux_exit(0) }
-      var plan = try Plan(try decode(bytes, descriptors))
-      plan.cgroupVersion = cgroups.version
-      FirstProcess(plan: plan, cgroups: cgroups, channel: channel, prepared: mounts, isPrepared: true).proceed()
+      var new = try Plan(try decode(bytes, descriptors), ahead: plan)
+      new.cgroupVersion = cgroups.version
+      FirstProcess(plan: new, cgroups: cgroups, channel: channel, prepared: mounts, isPrepared: true).proceed()
     } catch {
       try? Channel.send(.failed(error), on: channel)
       clinux_exit(1)

@@ -90,7 +90,14 @@ extension RootFilesystem {
       return copy
     }
     // Without an index, a container can start again while the last root of the same directories still reaches the disk.
-    return try Mounts.overlay(lower: lower, upper: upper, work: work, options: upper == nil ? [] : ["index=off"])
+    var options = upper == nil ? [] : ["index=off"]
+    if isTemporary, let work {
+      options.append("volatile")
+      // The mark of an earlier mount, by which the kernel would refuse another one: after a crash of the host there is
+      // nobody to start this container again, and without one nothing is missing.
+      _ = rmdir("\(work)/work/incompat/volatile")
+    }
+    return try Mounts.overlay(lower: lower, upper: upper, work: work, options: options)
   }
 
   /// For kernels before Linux 6.5 with more layers than the new interface takes there: by mount(2), whose options may

@@ -26,6 +26,33 @@ enum Seccomp {
     return program
   }
 
+  /// The program and flags for the configuration in a file, kept compiled beside it: the file's name means its contents.
+  static func program(document path: String) throws(ApusError) -> (program: [UInt8], flags: UInt32) {
+    let compiled = "\(path).bpf"
+    let header = libraryVersion
+    if let bytes = try? Files.read(compiled, limit: 4 << 20), let known = split(bytes, header: header) { return known }
+    let profile = try LinuxSeccomp(json: Files.read(path, limit: 4 << 20), subject: path)
+    guard !notifies(profile) else {
+      throw ApusError(.unsupported, "the system call filter \(path) asks for an agent, which a filter in a file cannot")
+    }
+    let flags = try flags(profile)
+    let program = try compile(profile)
+    let number = (0..<4).map { UInt8(truncatingIfNeeded: flags >> ($0 * 8)) }
+    // A cache that cannot be written costs time, not correctness.
+    try? Files.writeAtomically(header + number + program, to: compiled, mode: 0o600)
+    return (program, flags)
+  }
+
+  /// A compiled program: the version, the flags (little-endian), the instructions.
+  static func split(_ bytes: [UInt8], header: [UInt8]) -> (program: [UInt8], flags: UInt32)? {
+    let start = header.count + 4
+    guard bytes.count > start, bytes.starts(with: header), (bytes.count - start) % instructionSize == 0 else {
+      return nil
+    }
+    let flags = bytes[header.count..<start].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+    return (Array(bytes[start...]), flags)
+  }
+
   /// A cache file is the key, the program, and the key's length at the very end of both: `key length program`.
   static func cached(_ bytes: [UInt8], key: [UInt8]) -> [UInt8]? {
     guard bytes.count > key.count + 8, bytes.starts(with: key) else { return nil }
@@ -35,10 +62,12 @@ enum Seccomp {
     return Array(program)
   }
 
-  private static func key(of profile: LinuxSeccomp) -> [UInt8] {
+  private static func key(of profile: LinuxSeccomp) -> [UInt8] { libraryVersion + profile.json() }
+
+  /// What a compiled program depends on besides its configuration.
+  private static var libraryVersion: [UInt8] {
     let library = seccomp_version().pointee
-    let prefix = [version, UInt8(truncatingIfNeeded: library.major), UInt8(truncatingIfNeeded: library.minor)]
-    return prefix + [UInt8(truncatingIfNeeded: library.micro)] + profile.json()
+    return [version] + [library.major, library.minor, library.micro].map { UInt8(truncatingIfNeeded: $0) }
   }
 
   /// FNV-1a. Only a name: what is in the file is compared byte by byte.

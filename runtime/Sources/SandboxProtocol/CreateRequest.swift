@@ -26,6 +26,9 @@ public struct CreateRequest: JSONObject, Equatable {
   public var socketPath: String
   /// Where compiled system call filters are kept.
   public var seccompCacheDirectory: String?
+  /// A file that has what would be `spec.linux.seccomp`, which is most of a request otherwise. Its name means its
+  /// contents, for good; its compiled program is kept beside it.
+  public var seccompDocument: String?
   /// Of the terminal; 0 for unknown.
   public var rows: UInt16
   /// Of the terminal; 0 for unknown.
@@ -35,7 +38,8 @@ public struct CreateRequest: JSONObject, Equatable {
     id: String = "", spec: Spec = Spec(), root: RootFilesystem? = nil, user: String? = nil,
     additionalGroups: [String] = [], createWorkingDirectory: Bool = false, useInit: Bool = false,
     openStdin: Bool = false, stdinOnce: Bool = false, log: LogTarget? = nil, exitPath: String = "",
-    socketPath: String = "", seccompCacheDirectory: String? = nil, rows: UInt16 = 0, columns: UInt16 = 0
+    socketPath: String = "", seccompCacheDirectory: String? = nil, seccompDocument: String? = nil, rows: UInt16 = 0,
+    columns: UInt16 = 0
   ) {
     self.id = id
     self.spec = spec
@@ -50,6 +54,7 @@ public struct CreateRequest: JSONObject, Equatable {
     self.exitPath = exitPath
     self.socketPath = socketPath
     self.seccompCacheDirectory = seccompCacheDirectory
+    self.seccompDocument = seccompDocument
     self.rows = rows
     self.columns = columns
   }
@@ -71,6 +76,7 @@ public struct CreateRequest: JSONObject, Equatable {
     case "exitPath": try reader.read(&exitPath)
     case "socketPath": try reader.read(&socketPath)
     case "seccompCacheDirectory": try reader.read(&seccompCacheDirectory)
+    case "seccompDocument": try reader.read(&seccompDocument)
     case "rows": try reader.read(&rows)
     case "columns": try reader.read(&columns)
     default: return false
@@ -92,6 +98,7 @@ public struct CreateRequest: JSONObject, Equatable {
     writer.put("exitPath", exitPath)
     writer.put("socketPath", socketPath)
     writer.putIfSet("seccompCacheDirectory", seccompCacheDirectory)
+    writer.putIfSet("seccompDocument", seccompDocument)
     writer.putIfSet("rows", rows)
     writer.putIfSet("columns", columns)
   }
@@ -105,11 +112,14 @@ public struct RootFilesystem: JSONObject, Equatable {
   public var upper: String?
   /// overlayfs's own, on the same file system as ``upper``.
   public var work: String?
+  /// Nobody will want ``upper`` after the container's end: what is written to it need not reach the disk.
+  public var isTemporary: Bool
 
-  public init(lower: [String] = [], upper: String? = nil, work: String? = nil) {
+  public init(lower: [String] = [], upper: String? = nil, work: String? = nil, isTemporary: Bool = false) {
     self.lower = lower
     self.upper = upper
     self.work = work
+    self.isTemporary = isTemporary
   }
 
   public init() { self.init(lower: []) }
@@ -119,6 +129,7 @@ public struct RootFilesystem: JSONObject, Equatable {
     case "lower": try reader.read(&lower)
     case "upper": try reader.read(&upper)
     case "work": try reader.read(&work)
+    case "isTemporary": try reader.read(&isTemporary)
     default: return false
     }
     return true
@@ -128,6 +139,7 @@ public struct RootFilesystem: JSONObject, Equatable {
     writer.put("lower", lower)
     writer.putIfSet("upper", upper)
     writer.putIfSet("work", work)
+    writer.putIfSet("isTemporary", isTemporary)
   }
 }
 

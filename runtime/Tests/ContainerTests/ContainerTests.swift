@@ -178,6 +178,28 @@ private func refusal(_ body: () throws -> Void) -> String? {
     #expect(try Seccomp.flags(LinuxSeccomp(flags: ["SECCOMP_FILTER_FLAG_LOG"])) == 2)
   }
 
+  @Test func documentsAreCompiledOnce() throws {
+    let directory = "/tmp/apus-seccomp-\(getpid())"
+    try Files.makeDirectory(directory, mode: 0o700)
+    defer {
+      for name in ["one", "one.bpf", "two"] { unlink("\(directory)/\(name)") }
+      rmdir(directory)
+    }
+    try Files.writeAtomically(profile.json(), to: "\(directory)/one", mode: 0o600)
+    let made = try Seccomp.program(document: "\(directory)/one")
+    #expect(try (made.program == Seccomp.compile(profile)) && made.flags == 4)
+    // From here on the compiled one alone is read.
+    unlink("\(directory)/one")
+    #expect(try Seccomp.program(document: "\(directory)/one").program == made.program)
+    // A damaged one is of no use.
+    try Files.writeAtomically([1, 2, 3], to: "\(directory)/one.bpf", mode: 0o600)
+    #expect(refusal { _ = try Seccomp.program(document: "\(directory)/one") } != nil)
+    let agent = LinuxSeccomp(
+      defaultAction: "SCMP_ACT_ALLOW", syscalls: [LinuxSyscall(names: ["mount"], action: "SCMP_ACT_NOTIFY")])
+    try Files.writeAtomically(agent.json(), to: "\(directory)/two", mode: 0o600)
+    #expect(refusal { _ = try Seccomp.program(document: "\(directory)/two") }?.contains("agent") == true)
+  }
+
   @Test func cacheComparesEveryByte() {
     let key: [UInt8] = [1, 2, 3]
     let program = [UInt8](repeating: 7, count: 16)

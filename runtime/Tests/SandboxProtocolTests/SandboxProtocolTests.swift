@@ -80,11 +80,11 @@ import Testing
       id: "abc",
       spec: Spec(
         process: ProcessSpec(terminal: true, args: ["sh"], cwd: "/"), linux: LinuxSection(cgroupsPath: "apus/abc")),
-      root: RootFilesystem(lower: ["/l/2", "/l/1"], upper: "/u", work: "/w"), user: "www:audio",
+      root: RootFilesystem(lower: ["/l/2", "/l/1"], upper: "/u", work: "/w", isTemporary: true), user: "www:audio",
       additionalGroups: ["5"],
       createWorkingDirectory: true, useInit: true, openStdin: true, stdinOnce: true,
       log: LogTarget(path: "/log", maxSize: 10 << 20, maxFiles: 3), exitPath: "/exit", socketPath: "/sock",
-      seccompCacheDirectory: "/cache", rows: 24, columns: 80)
+      seccompCacheDirectory: "/cache", seccompDocument: "/document", rows: 24, columns: 80)
     #expect(try Frame(.create, request).message(CreateRequest.self) == request)
     #expect(try CreateRequest(json: CreateRequest().json()) == CreateRequest())
   }

@@ -149,8 +149,7 @@ final class StandbyShims: Sendable {
     let context = SandboxContext(
       paths: services.paths.instance(id), cgroupParent: services.configuration.cgroupParent)
     var request = try SandboxSpecification(record, context: context).createRequest()
-    // Of no interest before there is a program.
-    request.spec.linux?.seccomp = nil
+    services.seccomp.place(&request)
     return request
   }
 

@@ -95,10 +95,13 @@ extension ContainerConfiguration {
   init(_ request: CreateRequest, streams: ProcessStreams) {
     self.init(
       id: request.id, spec: request.spec,
-      root: request.root.map { RootFilesystem(lower: $0.lower, upper: $0.upper, work: $0.work) },
+      root: request.root.map {
+        RootFilesystem(lower: $0.lower, upper: $0.upper, work: $0.work, isTemporary: $0.isTemporary)
+      },
       user: request.user, additionalGroups: request.additionalGroups,
       createWorkingDirectory: request.createWorkingDirectory, useInit: request.useInit, streams: streams,
       seccompCacheDirectory: request.seccompCacheDirectory, endsWithCaller: true)
+    seccompDocument = request.seccompDocument
   }
 }
 
