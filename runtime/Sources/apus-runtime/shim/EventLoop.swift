@@ -13,7 +13,7 @@ protocol EventHandler: AnyObject {
 /// for milliseconds a part of one.
 final class EventLoop {
   /// How long nothing must happen until ``onIdle`` is called.
-  static let idleDelay: Int64 = 200
+  static let idleDelay: Int64 = 5000
 
   /// Called once things have been quiet for a while: time to give memory back.
   var onIdle: () -> Void = {}
