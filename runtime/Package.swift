@@ -22,6 +22,8 @@ let package = Package(
     .systemLibrary(
       name: "CSeccomp", path: "Sources/CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
     .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+    // Only for the executable: it runs before main.
+    .target(name: "CStart", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "Errors", swiftSettings: settings),
     .target(name: "Linux", dependencies: ["CLinux", "Errors"], swiftSettings: settings),
     .target(name: "RuntimeSpec", dependencies: ["Errors"], swiftSettings: settings),
@@ -30,7 +32,8 @@ let package = Package(
       name: "Container", dependencies: ["CLinux", "CSeccomp", "Errors", "Linux", "RuntimeSpec"],
       swiftSettings: settings),
     .executableTarget(
-      name: "apus-runtime", dependencies: ["Container", "Linux", "RuntimeSpec", "SandboxProtocol", "Errors", "CLinux"],
+      name: "apus-runtime",
+      dependencies: ["Container", "Linux", "RuntimeSpec", "SandboxProtocol", "Errors", "CLinux", "CStart"],
       swiftSettings: settings),
     .testTarget(name: "RuntimeSpecTests", dependencies: ["RuntimeSpec", "Errors"], swiftSettings: settings),
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "Errors"], swiftSettings: settings),

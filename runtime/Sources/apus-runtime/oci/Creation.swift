@@ -95,6 +95,8 @@ struct Creation {
     // leave a process whose number nobody knows.
     configuration.whenMade = { (process, made) throws(ApusError) in
       try files.write(early.completed(by: made, process: process), configuration: bundle.json, filter: made.filter)
+      // The new process takes longer: this costs nothing.
+      clinux_forget_code()
     }
     if !hooks.prestart.isEmpty || !hooks.createRuntime.isEmpty {
       configuration.runtimeHooks = { (process) throws(ApusError) in

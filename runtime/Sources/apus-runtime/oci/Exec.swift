@@ -57,7 +57,10 @@ extension Command {
     var executed = try container.exec(configuration)
     if let path = options.value("pid-file") { try Creation.writePID(executed.process, to: path) }
     let terminal = executed.takeTerminal()
-    if let foreground { return try foreground.attend(executed.process, terminal: terminal) }
+    if let foreground {
+      clinux_forget_code()
+      return try foreground.attend(executed.process, terminal: terminal)
+    }
     if let terminal, let socket { try Console.send(terminal.raw, to: socket) }
     return 0
   }

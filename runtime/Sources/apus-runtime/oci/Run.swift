@@ -1,3 +1,4 @@
+import CLinux
 import Errors
 import Linux
 import RuntimeSpec
@@ -23,6 +24,8 @@ extension Command {
     try begin(creation, log: invocation.log)
     // Whoever pauses or deletes it must not wait for its end.
     creation.directory.unlock()
+    // Nor is there anything else to do now.
+    clinux_forget_code()
     let status = try foreground.attend(creation.record.pid, terminal: terminal)
     if !options.has("keep") {
       Deletion.end(creation.record, in: creation.directory, hooks: creation.bundle.spec.hooks, log: invocation.log)

@@ -1,0 +1,1 @@
+// Nothing to be called: what is here runs before main.
