@@ -41,7 +41,8 @@ public final class LayerIngest: @unchecked Sendable {
   ///   - keepBlob: store the incoming bytes in the content store.
   ///   - resumable: for downloads: what has arrived outlives a ``suspend()`` and the daemon; see ``resume()``. Needs
   ///     `expected`, and keeps the blob.
-  ///   - compressTo: for archives made here: where the incoming bytes are plain, the blob is written compressed.
+  ///   - compressTo: for archives made here or brought by a user: where the incoming bytes are plain, or compressed as
+  ///     the image-spec has no name for (bzip2, xz), the blob is written so.
   /// - Throws: `conflict` while another ingest of the same blob is resumable, too.
   public init(
     store: any LayerStore, mediaType: String? = nil, expected: Descriptor? = nil, expectedDiffID: Digest? = nil,
@@ -119,7 +120,7 @@ public final class LayerIngest: @unchecked Sendable {
   private func begin() throws(ApusError) {
     let compression = Compression(prefix: prefix[...])
     self.compression = compression
-    if compression != .plain { compressor = nil }
+    if compression == .gzip || compression == .zstd { compressor = nil }
     decompressor = try compression.makeDecompressor()
     let algorithm = expected?.digest.algorithm ?? .sha256
     // Plain and uncompressed, blob and archive are the same bytes: one hash is enough.
@@ -132,11 +133,7 @@ public final class LayerIngest: @unchecked Sendable {
   }
 
   private func take(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
-    if let compressor {
-      try compressor.compress(bytes) { (piece) throws(ApusError) in try takeBlob(piece) }
-    } else {
-      try takeBlob(bytes)
-    }
+    if compressor == nil { try takeBlob(bytes) }
     if let decompressor {
       try decompressor.decompress(bytes) { (piece) throws(ApusError) in try takePlain(piece) }
     } else {
@@ -153,6 +150,9 @@ public final class LayerIngest: @unchecked Sendable {
     tarSize += Int64(bytes.count)
     try expansion.check(max(tarSize, layer?.written ?? 0), "the layer")
     diffHasher.update(bytes)
+    if let compressor {
+      try compressor.compress(bytes) { (piece) throws(ApusError) in try takeBlob(piece) }
+    }
     if let layer {
       try reader.consume(bytes, into: layer)
     } else {

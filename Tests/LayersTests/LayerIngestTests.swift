@@ -95,12 +95,14 @@ private func leftovers(_ scratch: Scratch, _ form: StoreForm = .erofs) throws ->
     #expect(throws: ApusError.self) { try cut.finish() }
   }
 
-  @Test func madeHere() throws {
+  /// As it is, or compressed as layers are not.
+  @Test(arguments: [nil, "bzip2", "xz -T1"]) func madeHere(program: String?) throws {
     let scratch = try Scratch()
     let store = try scratch.makeStore()
     let ingest = try LayerIngest(store: store, compressTo: .gzip)
-    try push(archive) { try ingest.write($0) }
+    try push(try program.map { try CompressionTests.compress(archive, $0) } ?? archive) { try ingest.write($0) }
     let result = try ingest.finish()
+    #expect(result.diffID == (try digest(archive)))
     let blob = try #require(result.blob)
     #expect(blob.mediaType == MediaType.layerGzip)
     let bytes = try store.content.read(blob.digest)

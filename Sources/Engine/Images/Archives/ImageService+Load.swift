@@ -129,7 +129,7 @@ extension ImageService {
     }
   }
 
-  /// A layer of a docker-archive. It has no manifest whose digests had to stay, so plain tars are kept compressed.
+  /// A layer of a docker-archive. It has no manifest whose digests had to stay, so it is kept compressed as layers are.
   private func dockerLayer(_ file: String, diffID: Digest, _ spool: ArchiveSpool) async throws -> IngestedLayer {
     try await blocking.run { [self] in
       guard let blob = try spool.blob(file) else {
@@ -138,37 +138,12 @@ extension ImageService {
       let source = try content.open(blob.digest)
       let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
       defer { buffer.deallocate() }
-      var count = try FileReading.read(source.raw, into: buffer)
-      let isPlain = ArchiveKind(prefix: buffer[..<count]) == .plain
       let ingest = try LayerIngest(
-        store: layers, expectedDiffID: diffID, keepBlob: true, compressTo: isPlain ? .gzip : nil,
-        limits: settings.layerLimits)
-      while count > 0 {
+        store: layers, expectedDiffID: diffID, keepBlob: true, compressTo: .gzip, limits: settings.layerLimits)
+      while case let count = try FileReading.read(source.raw, into: buffer), count > 0 {
         try ingest.write(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-        count = try FileReading.read(source.raw, into: buffer)
       }
       return try ingest.finish()
-    }
-  }
-}
-
-/// How an archive that a user brings is compressed.
-enum ArchiveKind: Equatable {
-  case plain, gzip, zstd, bzip2, xz
-
-  init(prefix: Slice<UnsafeMutableRawBufferPointer>) { self.init(bytes: Array(prefix.prefix(6))) }
-
-  init(bytes: [UInt8]) {
-    if bytes.starts(with: [0x1f, 0x8b]) {
-      self = .gzip
-    } else if bytes.starts(with: [0x28, 0xb5, 0x2f, 0xfd]) {
-      self = .zstd
-    } else if bytes.starts(with: Array("BZh".utf8)) {
-      self = .bzip2
-    } else if bytes.starts(with: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]) {
-      self = .xz
-    } else {
-      self = .plain
     }
   }
 }

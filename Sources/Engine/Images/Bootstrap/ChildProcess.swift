@@ -11,13 +11,10 @@ final class ChildProcess: Sendable {
   private let running = Mutex(true)
   let output: OwnedPipeEnd
   let errors: OwnedPipeEnd
-  let input: OwnedPipeEnd?
 
-  /// - Parameters:
-  ///   - arguments: the first is looked for in the system's directories.
-  ///   - takesInput: it gets a pipe as standard input instead of nothing.
+  /// - Parameter arguments: the first is looked for in the system's directories.
   /// - Throws: `unavailable` when there is no such program.
-  init(_ arguments: [String], takesInput: Bool = false) throws(ApusError) {
+  init(_ arguments: [String]) throws(ApusError) {
     name = arguments.first ?? ""
     guard let path = BootstrapMachine.program(name) else {
       throw ApusError(.unavailable, "\(name) is not installed")
@@ -29,20 +26,13 @@ final class ChildProcess: Sendable {
     let outputPipe = try Pipe()
     let errorPipe = try Pipe()
     let nothing = try Files.open("/dev/null", flags: O_RDONLY | O_CLOEXEC)
-    var inputPipe: (read: OwnedPipeEnd, write: OwnedPipeEnd)?
-    if takesInput {
-      let pipe = try Pipe()
-      inputPipe = (OwnedPipeEnd(try pipe.readEnd.duplicate()), OwnedPipeEnd(try pipe.writeEnd.duplicate()))
-    }
     process = try Spawn.process(
       path, arguments: arguments, environment: environment,
       descriptors: [
-        (inputPipe?.read.raw ?? nothing.raw, 0), (outputPipe.writeEnd.raw, 1), (errorPipe.writeEnd.raw, 2),
+        (nothing.raw, 0), (outputPipe.writeEnd.raw, 1), (errorPipe.writeEnd.raw, 2),
       ], newSession: true, workingDirectory: "/")
     output = OwnedPipeEnd(try outputPipe.readEnd.duplicate())
     errors = OwnedPipeEnd(try errorPipe.readEnd.duplicate())
-    input = inputPipe?.write
-    inputPipe?.read.close()
   }
 
   /// Waits for its end. Once. Blocks.
@@ -93,21 +83,6 @@ final class OwnedPipeEnd: Sendable {
   /// Up to a buffer full; 0 at the end. Blocks.
   func read(into buffer: UnsafeMutableRawBufferPointer) throws(ApusError) -> Int {
     try check(retrying { Glibc.read(raw, buffer.baseAddress, buffer.count) }, "cannot read from a pipe")
-  }
-
-  /// All of it. Blocks.
-  func write(_ bytes: UnsafeRawBufferPointer) throws(ApusError) {
-    // A reader that is gone is an error here, not the end of the daemon.
-    var pipeSignal = sigset_t()
-    sigemptyset(&pipeSignal)
-    sigaddset(&pipeSignal, SIGPIPE)
-    pthread_sigmask(SIG_BLOCK, &pipeSignal, nil)
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let part = UnsafeRawBufferPointer(rebasing: rest)
-      let count = try check(retrying { Glibc.write(raw, part.baseAddress, part.count) }, "cannot write to a pipe")
-      rest = rest.dropFirst(count)
-    }
   }
 
   /// Calls `body` with every line until the end. Blocks.
