@@ -10,6 +10,7 @@ import Linux
 /// at again by ``recover()``.
 public struct ContentStore: Sendable {
   public let root: String
+  private let blobs: DigestDirectories
   let marks: UnsyncedMarks
 
   /// - Throws: when the directories cannot be made.
@@ -17,23 +18,18 @@ public struct ContentStore: Sendable {
 
   init(root: String, boot: String?) throws(ApusError) {
     self.root = root
-    for algorithm in Digest.Algorithm.allCases {
-      try Files.makeDirectories("\(root)/blobs/\(algorithm.rawValue)", mode: 0o700)
-    }
+    blobs = try DigestDirectories(root: "\(root)/blobs")
     try Files.makeDirectories("\(root)/ingest", mode: 0o700)
     try Files.makeDirectories("\(root)/partial", mode: 0o700)
     marks = try UnsyncedMarks(root: root, boot: boot)
   }
 
-  public func path(for digest: Digest) -> String { "\(root)/blobs/\(digest.algorithm.rawValue)/\(digest.hex)" }
+  public func path(for digest: Digest) -> String { blobs.path(for: digest) }
 
   public func contains(_ digest: Digest) -> Bool { size(of: digest) != nil }
 
   /// Bytes; nil when there is no such blob.
-  public func size(of digest: Digest) -> Int64? {
-    var status = stat()
-    return lstat(path(for: digest), &status) == 0 ? Int64(status.st_size) : nil
-  }
+  public func size(of digest: Digest) -> Int64? { blobs.size(of: digest) }
 
   /// All of a blob of at most `limit` bytes.
   /// - Throws: `notFound`, `resourceExhausted` when larger.
@@ -63,16 +59,7 @@ public struct ContentStore: Sendable {
     }
   }
 
-  public func all() throws(ApusError) -> [Digest] {
-    var result: [Digest] = []
-    for algorithm in Digest.Algorithm.allCases {
-      let directory = try Files.open("\(root)/blobs/\(algorithm.rawValue)", flags: O_RDONLY | O_DIRECTORY)
-      for entry in try Files.entries(of: directory.raw) {
-        if let digest = Digest(algorithm: algorithm, hex: entry.name) { result.append(digest) }
-      }
-    }
-    return result
-  }
+  public func all() throws(ApusError) -> [Digest] { try blobs.all() }
 
   // MARK: Surviving
 

@@ -99,12 +99,12 @@ actor Authorizer {
       let form = [
         ("grant_type", "refresh_token"), ("client_id", "apus"), ("service", service ?? ""), ("scope", wanted),
         ("refresh_token", identity),
-      ].map { "\($0)=\(Self.escape($1))" }.joined(separator: "&")
+      ].map { "\($0)=\(PercentEncoding.encode($1))" }.joined(separator: "&")
       return TokenRequest(
         url: realm, authorization: nil, form: form, host: name, verifies: verifies, subject: subject)
     }
-    var query = wanted.split(separator: " ").map { "scope=" + Self.escape(String($0)) }
-    if let service { query.insert("service=" + Self.escape(service), at: 0) }
+    var query = wanted.split(separator: " ").map { "scope=" + PercentEncoding.encode(String($0)) }
+    if let service { query.insert("service=" + PercentEncoding.encode(service), at: 0) }
     let url = realm + (query.isEmpty ? "" : (realm.contains("?") ? "&" : "?") + query.joined(separator: "&"))
     return TokenRequest(
       url: url, authorization: credentials?.basic, form: nil, host: name, verifies: verifies, subject: subject)
@@ -124,18 +124,5 @@ actor Authorizer {
     // The specification's default is a minute; a margin keeps a token from expiring on its way.
     let life = max(answer.expires_in ?? 60, 60)
     return Token(header: "Bearer \(text)", expires: Date(timeIntervalSinceNow: Double(life) * 0.8))
-  }
-
-  /// Percent-encoding of everything but RFC 3986's unreserved characters.
-  static func escape(_ text: String) -> String {
-    let digits = Array("0123456789ABCDEF".utf8)
-    var result: [UInt8] = []
-    for byte in text.utf8 {
-      switch byte {
-      case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e: result.append(byte)
-      default: result += [0x25, digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-      }
-    }
-    return String(decoding: result, as: UTF8.self)
   }
 }

@@ -52,13 +52,19 @@ struct BlobUpload {
         progress(size)
         return
       } catch {
-        try Task.checkCancellation()
+        if Task.isCancelled {
+          // What is cancelled can send no more: somebody else lets go of the upload.
+          await Task.detached { [upload = self] in await upload.cancel() }.value
+          throw CancellationError()
+        }
         failures = offset > before ? 1 : failures + 1
         guard let failure = Passing(error), failures <= configuration.retries else {
           await cancel()
           throw (error as? RefusedRequest)?.error ?? subject.failure(error, at: host)
         }
-        try await Task.sleep(for: Transport.pause(configuration.retryDelay, attempt: failures - 1))
+        try? await Task.sleep(for: Transport.pause(configuration.retryDelay, attempt: failures - 1))
+        // The next request notices.
+        if Task.isCancelled { continue }
         if failure == .lost { location = nil } else { await resume() }
         if location == nil { offset = 0 }
       }
@@ -118,7 +124,7 @@ struct BlobUpload {
   private mutating func finish(sending: Bool) async throws {
     guard var request = request(.PUT) else { return }
     guard case .url(var url) = request.target else { return }
-    url.rest += (url.rest.contains("?") ? "&" : "?") + "digest=" + Authorizer.escape(descriptor.digest.description)
+    url.rest += (url.rest.contains("?") ? "&" : "?") + "digest=" + PercentEncoding.encode(descriptor.digest.description)
     request.target = .url(url)
     request.headers = [("content-type", "application/octet-stream")]
     request.repeats = false

@@ -45,7 +45,7 @@ extension RegistryClient {
     let reference = reference.with(digest: subject)
     let found = try await fromFirst(reference) { place in
       var path = "\(place.repository)/referrers/\(subject)"
-      if let artifactType { path += "?artifactType=" + Authorizer.escape(artifactType) }
+      if let artifactType { path += "?artifactType=" + PercentEncoding.encode(artifactType) }
       var found: [Descriptor] = []
       do {
         try await pages(

@@ -38,8 +38,8 @@ extension RegistryClient {
     guard origin.transport === place.transport, origin.repository != place.repository else { return false }
     let request = RegistryRequest(
       method: .POST,
-      path: "\(place.repository)/blobs/uploads/?mount=\(Authorizer.escape(descriptor.digest.description))"
-        + "&from=\(Authorizer.escape(origin.repository))",
+      path: "\(place.repository)/blobs/uploads/?mount=\(PercentEncoding.encode(descriptor.digest.description))"
+        + "&from=\(PercentEncoding.encode(origin.repository))",
       scope: "\(place.pushScope) \(origin.pullScope)", subject: .upload(descriptor.digest, target))
     do {
       let response = try await place.transport.answer(request)

@@ -48,7 +48,7 @@ extension RegistryClient {
     let subject = Subject.search(term)
     let transport = try transport(Location(host: host, path: "", insecure: insecure, isMirror: false))
     var request = RegistryRequest(path: "", scope: "", subject: subject)
-    request.target = .root("/v1/search?q=\(Authorizer.escape(term))&n=\(limit)")
+    request.target = .root("/v1/search?q=\(PercentEncoding.encode(term))&n=\(limit)")
     request.headers = [("accept", "application/json")]
     do {
       let response = try await transport.answer(request)

@@ -47,13 +47,7 @@ struct Apusd: ParsableCommand {
 
   /// Synchronous: the main thread does nothing but wait for signals, and costs nothing while it does.
   mutating func run() throws {
-    do throws(ApusError) {
-      try serve()
-    } catch {
-      let line = Array("apusd: \(error.message)\n".utf8)
-      _ = write(STDERR_FILENO, line, line.count)
-      throw ExitCode(1)
-    }
+    try CommandFailure.reported { () throws(ApusError) in try serve() }
   }
 
   private func serve() throws(ApusError) {

@@ -16,6 +16,7 @@ struct RegistryServe: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "serve",
     abstract: "Serves a registry (OCI distribution specification 1.1) until it is told to end.",
+    usage: "apus registry serve [<options>]",
     discussion: """
       Without --htpasswd everybody who reaches the address may push and delete. Passwords need TLS: without it they \
       are taken on the loopback interface alone.
@@ -44,13 +45,7 @@ struct RegistryServe: ParsableCommand {
   var logLevel = LogLevel.info
 
   mutating func run() throws {
-    do throws(ApusError) {
-      try serve()
-    } catch {
-      let line = Array("apusd: \(error.message)\n".utf8)
-      _ = write(STDERR_FILENO, line, line.count)
-      throw ExitCode(1)
-    }
+    try CommandFailure.reported { () throws(ApusError) in try serve() }
   }
 
   private func serve() throws(ApusError) {

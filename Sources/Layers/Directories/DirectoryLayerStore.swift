@@ -14,6 +14,7 @@ public final class DirectoryLayerStore: LayerStore {
   public let root: String
   /// Whose attributes overlayfs obeys here.
   let marking: OverlayMarking
+  private let directories: DigestDirectories
   let marks: UnsyncedMarks
   private let linkDirectory: String
   private let leased = Mutex<[Digest: Int]>([:])
@@ -29,10 +30,7 @@ public final class DirectoryLayerStore: LayerStore {
     self.content = content
     self.root = "\(root)/trees"
     linkDirectory = "\(runDirectory)/l"
-    for algorithm in Digest.Algorithm.allCases {
-      // Nobody else may come near the set-user-ID programs in there.
-      try Files.makeDirectories("\(self.root)/\(algorithm.rawValue)", mode: 0o700)
-    }
+    directories = try DigestDirectories(root: self.root)
     try Files.makeDirectories("\(self.root)/ingest", mode: 0o700)
     try Files.makeDirectories(linkDirectory, mode: 0o700)
     marks = try UnsyncedMarks(root: self.root, boot: boot)
@@ -47,23 +45,14 @@ public final class DirectoryLayerStore: LayerStore {
 
   public var overlayOptions: [String] { marking == .user ? ["userxattr"] : [] }
 
-  public func path(for diffID: Digest) -> String { "\(root)/\(diffID.algorithm.rawValue)/\(diffID.hex)" }
+  public func path(for diffID: Digest) -> String { directories.path(for: diffID) }
 
   public func size(of diffID: Digest) -> Int64? {
     guard let text = try? Files.read("\(path(for: diffID))/size", limit: 32) else { return nil }
     return Int64(String(decoding: text, as: UTF8.self))
   }
 
-  public func all() throws(ApusError) -> [Digest] {
-    var result: [Digest] = []
-    for algorithm in Digest.Algorithm.allCases {
-      let directory = try Files.open("\(root)/\(algorithm.rawValue)", flags: O_RDONLY | O_DIRECTORY)
-      for entry in try Files.entries(of: directory.raw) {
-        if let digest = Digest(algorithm: algorithm, hex: entry.name) { result.append(digest) }
-      }
-    }
-    return result
-  }
+  public func all() throws(ApusError) -> [Digest] { try directories.all() }
 
   public func remove(_ diffID: Digest) throws(ApusError) {
     let grave = TemporaryName.next(in: ingestDirectory)

@@ -9,6 +9,7 @@ import Synchronization
 public final class EROFSLayerStore: LayerStore {
   public let content: ContentStore
   public let root: String
+  private let directories: DigestDirectories
   let marks: UnsyncedMarks
   private let mountDirectory: String
   private let mounts = Mutex<[Digest: Mounted]>([:])
@@ -37,9 +38,7 @@ public final class EROFSLayerStore: LayerStore {
     self.content = content
     self.root = root
     mountDirectory = "\(runDirectory)/l"
-    for algorithm in Digest.Algorithm.allCases {
-      try Files.makeDirectories("\(root)/\(algorithm.rawValue)", mode: 0o700)
-    }
+    directories = try DigestDirectories(root: root)
     marks = try UnsyncedMarks(root: root, boot: boot)
     try Files.makeDirectories(root + "/ingest", mode: 0o700)
     try Files.makeDirectories(mountDirectory, mode: 0o700)
@@ -47,24 +46,12 @@ public final class EROFSLayerStore: LayerStore {
 
   var ingestDirectory: String { "\(root)/ingest" }
 
-  public func path(for diffID: Digest) -> String { "\(root)/\(diffID.algorithm.rawValue)/\(diffID.hex)" }
+  public func path(for diffID: Digest) -> String { directories.path(for: diffID) }
 
   /// Bytes of the EROFS file; nil when there is no such layer.
-  public func size(of diffID: Digest) -> Int64? {
-    var status = stat()
-    return lstat(path(for: diffID), &status) == 0 ? Int64(status.st_size) : nil
-  }
+  public func size(of diffID: Digest) -> Int64? { directories.size(of: diffID) }
 
-  public func all() throws(ApusError) -> [Digest] {
-    var result: [Digest] = []
-    for algorithm in Digest.Algorithm.allCases {
-      let directory = try Files.open("\(root)/\(algorithm.rawValue)", flags: O_RDONLY | O_DIRECTORY)
-      for entry in try Files.entries(of: directory.raw) {
-        if let digest = Digest(algorithm: algorithm, hex: entry.name) { result.append(digest) }
-      }
-    }
-    return result
-  }
+  public func all() throws(ApusError) -> [Digest] { try directories.all() }
 
   public func remove(_ diffID: Digest) throws(ApusError) {
     try mounts.withLock { (mounts) throws(ApusError) in
