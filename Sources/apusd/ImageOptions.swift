@@ -13,6 +13,12 @@ struct ImageOptions: ParsableArguments {
         + "/etc/apus/registries.conf, else /etc/containers/registries.conf).", valueName: "file"))
   var registriesConf: String?
 
+  @Option(
+    help: .init(
+      "Registries' own certificates, HOST[:PORT]/ca.crt, client.cert and client.key (default: /etc/apus/certs.d, "
+        + "else /etc/docker/certs.d).", valueName: "directory"))
+  var certsDir: String?
+
   @Option(help: .init("The most a layer may take when unpacked.", valueName: "bytes"))
   var maxLayerSize: ByteCount?
 
@@ -32,6 +38,7 @@ struct ImageOptions: ParsableArguments {
   var settings: ImageSettings {
     var settings = ImageSettings()
     settings.registriesFile = registriesConf
+    settings.certificateDirectory = certsDir
     if let maxLayerSize { settings.layerLimits.totalSize = maxLayerSize.value }
     if let maxImageSize { settings.imageSize = maxImageSize.value }
     if let collectRemainsAfter { settings.collection.orphanAge = .seconds(Int64(collectRemainsAfter) * 3600) }

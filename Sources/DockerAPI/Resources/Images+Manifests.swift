@@ -8,12 +8,13 @@ import ImageSpec
 /// `/apus/v1/manifest`: what `apus manifest` needs of a registry. Docker's own command talks to registries itself; the
 /// daemon does it here, with its mirrors and certificates.
 extension DockerAPI {
-  /// `GET /apus/v1/manifest?reference=…`: the document, from the registry or else as it is kept here.
+  /// `GET /apus/v1/manifest?reference=…[&insecure=1]`: the document, from the registry or else as it is kept here.
   @Sendable func inspectManifest(_ request: APIRequest) async throws -> Response {
     guard let reference = request.query.text("reference") else {
       throw ApusError(.invalidArgument, "give the manifest's name in the query parameter reference")
     }
-    let found = try await engine.images.manifest(of: reference, credentials: try request.registryCredentials())
+    let found = try await engine.images.manifest(
+      of: reference, credentials: try request.registryCredentials(), insecure: request.query.flag("insecure"))
     var answer = ManifestDocument()
     answer.ref = found.reference.canonical
     var descriptor = found.descriptor
@@ -23,7 +24,7 @@ extension DockerAPI {
     return .json(answer)
   }
 
-  /// `POST /apus/v1/manifest/push`: makes a list of the manifests in the body, and pushes it.
+  /// `POST /apus/v1/manifest/push[?insecure=1]`: makes a list of the manifests in the body, and pushes it.
   @Sendable func pushManifestList(_ request: APIRequest) async throws -> Response {
     let wire = try await request.body(ManifestPushRequest.self)
     let manifests = try wire.manifests.map { entry in
@@ -43,7 +44,8 @@ extension DockerAPI {
         bytes: Array(raw))
     }
     return try await progress(
-      engine.images.pushList(wire.ref, of: manifests, credentials: try request.registryCredentials()), request, ahead: 1
-    )
+      engine.images.pushList(
+        wire.ref, of: manifests, credentials: try request.registryCredentials(),
+        insecure: request.query.flag("insecure")), request, ahead: 1)
   }
 }

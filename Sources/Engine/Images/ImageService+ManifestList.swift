@@ -26,14 +26,16 @@ extension ImageService {
   ///   match their digest.
   public func pushList(
     _ name: String, of manifests: [ListedManifest], credentials: RegistryCredentials? = nil,
-    configuration: RegistryConfiguration? = nil
+    configuration: RegistryConfiguration? = nil, insecure: Bool = false
   ) -> ProgressStream {
     progress { [self] report in
       let target = try Reference(parsing: name).withDefaultTag
       guard target.digest == nil else { throw ApusError(.invalidArgument, "cannot push a digest reference") }
       let index = try Self.index(of: manifests, for: target)
       let bytes = try index.json()
-      try await withClient(target.domain, credentials: credentials, configuration: configuration) { client in
+      try await withClient(
+        target.domain, credentials: credentials, configuration: configuration, insecure: insecure
+      ) { client in
         for manifest in manifests {
           let place = target.with(digest: manifest.descriptor.digest)
           if try await client.head(place) == nil {

@@ -13,7 +13,9 @@ extension ImageService {
 
   /// How registries are reached: the environment and the registries' configuration file, read for each operation.
   func registryConfiguration() throws -> RegistryConfiguration {
-    try RegistryConfiguration.system(registriesFile: settings.registriesFile)
+    var configuration = try RegistryConfiguration.system(registriesFile: settings.registriesFile)
+    if let directory = settings.certificateDirectory { configuration.certificateDirectories = [directory] }
+    return configuration
   }
 
   /// Gets an image from its registry. The last message carries the image's ID.
@@ -44,11 +46,21 @@ extension ImageService {
           }
         }
         var last: (id: Digest, isNew: Bool)?
+        var skipped: ApusError?
         for reference in references {
-          let pulled = try await pull(reference, platform: wanted, from: client, report: report)
-          last = (pulled.id, pulled.isNew || last?.isNew == true)
+          do {
+            let pulled = try await pull(reference, platform: wanted, from: client, report: report)
+            last = (pulled.id, pulled.isNew || last?.isNew == true)
+          } catch let error as ApusError where allTags && [.unsupported, .notFound].contains(error.code) {
+            // Beside its images a repository may have signatures and other artifacts, and images for others.
+            skipped = error
+            report(TransferProgress(status: "Skipped \(reference.familiar): \(error.message)"))
+          }
         }
-        guard let last else { return }
+        guard let last else {
+          if let skipped { throw skipped }
+          return
+        }
         let what = last.isNew ? "Downloaded newer image for" : "Image is up to date for"
         let name = allTags ? written.familiarName : references[0].familiar
         report(TransferProgress(status: "Status: \(what) \(name)", image: last.id))
@@ -128,12 +140,6 @@ extension ImageService {
   private func configuration(
     _ descriptor: Descriptor, of reference: Reference, from client: RegistryClient
   ) async throws -> [UInt8] {
-    guard MediaType.isConfiguration(descriptor.mediaType) else {
-      throw ApusError(
-        .unsupported,
-        "\(reference.familiar) is no container image: its configuration is of type '\(descriptor.mediaType.prefix(100))'"
-      )
-    }
     let content = content
     let kept = try await blocking.run {
       content.size(of: descriptor.digest) == descriptor.size ? try content.read(descriptor.digest) : nil
@@ -142,9 +148,16 @@ extension ImageService {
     return try await client.blob(descriptor, of: reference)
   }
 
-  /// - Throws: `unsupported` for more layers than can be stacked and for unknown kinds, `resourceExhausted` for more
-  ///   bytes than are allowed.
+  /// - Throws: `unsupported` for what is no image, more layers than can be stacked and unknown kinds,
+  ///   `resourceExhausted` for more bytes than are allowed.
   func checkLayers(of manifest: Manifest, name: String) throws {
+    guard MediaType.isConfiguration(manifest.config.mediaType) else {
+      let kind = manifest.artifactType.map { "an artifact of type '\($0.prefix(100))'" }
+      throw ApusError(
+        .unsupported,
+        "\(name) is no container image: "
+          + (kind ?? "its configuration is of type '\(manifest.config.mediaType.prefix(100))'"))
+    }
     guard manifest.layers.count <= Self.layerLimit else {
       throw ApusError(
         .unsupported,

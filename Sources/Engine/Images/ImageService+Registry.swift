@@ -73,13 +73,15 @@ extension ImageService {
 
   /// The manifest or index that a reference names, from its registry.
   ///
-  /// - Parameter allowStored: where the registry cannot be asked, or does not have it, what is kept here under that name.
+  /// - Parameters:
+  ///   - insecure: as in `docker manifest --insecure`: no TLS is needed, nor a certificate that is trusted.
+  ///   - allowStored: where the registry cannot be asked, or does not have it, what is kept here under that name.
   public func manifest(
-    of text: String, credentials: RegistryCredentials? = nil, allowStored: Bool = true
+    of text: String, credentials: RegistryCredentials? = nil, insecure: Bool = false, allowStored: Bool = true
   ) async throws -> RegistryDocument {
     let reference = try Reference(parsing: text).withDefaultTag
     do {
-      return try await withClient(reference.domain, credentials: credentials) { client in
+      return try await withClient(reference.domain, credentials: credentials, insecure: insecure) { client in
         let fetched = try await client.manifest(reference)
         var document = RegistryDocument(
           reference: reference, descriptor: fetched.descriptor, bytes: fetched.bytes, content: fetched.content)

@@ -54,12 +54,15 @@ extension ImageService {
     }
   }
 
-  /// A client for one operation on the registry of `reference`, closed when `body` ends.
+  /// A client for one operation on a registry, closed when `body` ends.
+  ///
+  /// - Parameter insecure: its certificate is not verified, and plain HTTP will do, whatever the configuration says.
   func withClient<Result>(
     _ domain: String, credentials: RegistryCredentials?, configuration: RegistryConfiguration? = nil,
-    _ body: (RegistryClient) async throws -> Result
+    insecure: Bool = false, _ body: (RegistryClient) async throws -> Result
   ) async throws -> Result {
-    let configuration = try configuration ?? registryConfiguration()
+    var configuration = try configuration ?? registryConfiguration()
+    if insecure { configuration.insecureRegistries.insert(domain) }
     let client = RegistryClient(
       domain: domain, credentials: credentials, configuration: configuration, logger: logger)
     let result: Result

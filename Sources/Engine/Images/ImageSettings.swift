@@ -8,6 +8,8 @@ public struct ImageSettings: Sendable {
   public var imageSize: Int64 = 512 << 30
   /// The registries' configuration (containers-registries.conf); nil: the usual places.
   public var registriesFile: String?
+  /// Where registries' own certificates are (`HOST[:PORT]/ca.crt`, as Docker keeps them); nil: the usual places.
+  public var certificateDirectory: String?
   public var collection = CollectionPolicy()
 
   public init() {}

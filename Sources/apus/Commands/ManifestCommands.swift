@@ -21,9 +21,9 @@ struct ManifestCommand: ParsableCommand {
   }
 
   /// A manifest as the daemon finds it at the registry.
-  static func fetch(_ name: String, _ client: Client) throws -> JSON {
+  static func fetch(_ name: String, _ client: Client, _ trust: ManifestTrust) throws -> JSON {
     try client.request(
-      "GET", Target.path(["apus", "v1", "manifest"], [("reference", name)]),
+      "GET", Target.path(["apus", "v1", "manifest"], [("reference", name), trust.query]),
       headers: RegistryLogin.headers(for: ImagePull.split(name).name))
   }
 
@@ -36,6 +36,14 @@ struct ManifestCommand: ParsableCommand {
   }
 }
 
+/// `--insecure`, of the commands that talk to a registry.
+struct ManifestTrust: ParsableArguments {
+  @Flag(help: "Talk to a registry without TLS, or without a certificate that is trusted.")
+  var insecure = false
+
+  var query: (String, String?) { ("insecure", insecure ? "1" : nil) }
+}
+
 struct ManifestCreateCommand: Verb {
   static let configuration = CommandConfiguration(
     commandName: "create", abstract: "Begin a list of manifests, to be annotated and pushed.")
@@ -44,8 +52,7 @@ struct ManifestCreateCommand: Verb {
   @OptionGroup var connection: ConnectionOptions
   @Flag(name: .shortAndLong, help: "Add to a list that is there.")
   var amend = false
-  @Flag(help: .hidden)
-  var insecure = false
+  @OptionGroup var trust: ManifestTrust
   @Argument(help: .init("Name of the list.", valueName: "list"))
   var list: String
   @Argument(help: .init("Manifests in the same registry.", valueName: "manifest"))
@@ -59,7 +66,7 @@ struct ManifestCreateCommand: Verb {
     }
     let client = try client()
     for name in manifests {
-      let manifest = try ManifestCommand.fetch(name, client)
+      let manifest = try ManifestCommand.fetch(name, client, trust)
       let document = try ManifestCommand.document(manifest)
       guard document["manifests"].isNull else {
         throw ExitStatus(status: 1, message: "\(name) is a manifest list; a list is made of manifests")
@@ -124,8 +131,7 @@ struct ManifestInspectCommand: Verb {
   @OptionGroup var connection: ConnectionOptions
   @Flag(name: .shortAndLong, help: "Show where it is, its descriptor and its platform too.")
   var verbose = false
-  @Flag(help: .hidden)
-  var insecure = false
+  @OptionGroup var trust: ManifestTrust
   @Argument(help: .init("A list in the making, and one of its manifests; or a manifest alone.", valueName: "name"))
   var names: [String]
 
@@ -146,12 +152,12 @@ struct ManifestInspectCommand: Verb {
       if verbose { return try Console.printLine(JSON.array(try entries.map(shown)).text(.indented)) }
       return try Console.printLine(Self.index(entries).text(.indented))
     }
-    let entry = try ManifestCommand.fetch(names[0], client)
+    let entry = try ManifestCommand.fetch(names[0], client, trust)
     let document = try ManifestCommand.document(entry)
     guard verbose, !document["manifests"].isNull else { return try show(entry) }
     let repository = ImagePull.split(names[0]).name
     let children = try document["manifests"].elements.map { child -> JSON in
-      var found = try ManifestCommand.fetch("\(repository)@\(child["digest"].string ?? "")", client)
+      var found = try ManifestCommand.fetch("\(repository)@\(child["digest"].string ?? "")", client, trust)
       var descriptor = found["Descriptor"]
       if !child["platform"].isNull { descriptor["platform"] = child["platform"] }
       found["Descriptor"] = descriptor
@@ -201,8 +207,7 @@ struct ManifestPushCommand: Verb {
   @OptionGroup var connection: ConnectionOptions
   @Flag(name: .shortAndLong, help: "Forget the list here afterwards.")
   var purge = false
-  @Flag(help: .hidden)
-  var insecure = false
+  @OptionGroup var trust: ManifestTrust
   @Argument(help: .init("Name of the list.", valueName: "list"))
   var list: String
 
@@ -216,7 +221,8 @@ struct ManifestPushCommand: Verb {
     var digest = ""
     var progress = Progress(output: 1, quiet: false)
     let (_, connection) = try client.open(
-      "POST", "/apus/v1/manifest/push", headers: RegistryLogin.headers(for: ImagePull.split(list).name),
+      "POST", Target.path(["apus", "v1", "manifest", "push"], [trust.query]),
+      headers: RegistryLogin.headers(for: ImagePull.split(list).name),
       body: ["Ref": .string(store.list), "Manifests": .array(entries)])
     try client.lines(of: connection) { message in
       if let text = message["aux"]["Digest"].string { digest = text }
