@@ -116,6 +116,8 @@ let package = Package(
       dependencies: [
         "RegistryServer", "Registry", "ImageSpec", "Layers", runtime("Errors"), runtime("Linux"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
       ], swiftSettings: settings),
     .testTarget(
       name: "EngineTests", dependencies: ["Engine", "Layers", "ImageSpec", runtime("Errors"), runtime("RuntimeSpec")],

@@ -86,6 +86,8 @@ enum Subject: Sendable {
         return ApusError(
           .permissionDenied,
           "push access to \(reference.familiarName) denied: it needs 'docker login', or allows no push" + said)
+      case .service where authenticated:
+        return ApusError(.permissionDenied, "\(host) does not accept this user name and password\(said)")
       default:
         let why = status == 401 ? "the credentials were not accepted" : "access is denied"
         return ApusError(.permissionDenied, "cannot \(verb) \(text) \(preposition) \(host): \(why)\(said)")
@@ -161,6 +163,8 @@ enum ConnectionFailure {
     guard error is NIOSSLError || error is BoringSSLError || text.contains("SSL") || text.contains("TLS") else {
       return nil
     }
+    let clientCertificate =
+      "it demands a client certificate that it trusts: put one and its key into /etc/apus/certs.d/HOST"
     let words: [(String, String)] = [
       (
         "CERTIFICATE_VERIFY_FAILED",
@@ -170,9 +174,9 @@ enum ConnectionFailure {
       ("CERTIFICATE_EXPIRED", "its TLS certificate has expired"),
       ("WRONG_VERSION_NUMBER", "it does not speak TLS: configure the registry as insecure if that is intended"),
       ("HTTP_REQUEST", "it does not speak TLS: configure the registry as insecure if that is intended"),
-      ("CERTIFICATE_REQUIRED", "it demands a client certificate: put one and its key into /etc/apus/certs.d/HOST"),
-      ("BAD_CERTIFICATE", "it does not accept the client certificate"),
-      ("UNKNOWN_CA", "it does not trust the client certificate"),
+      // Some servers call none at all a bad one.
+      ("CERTIFICATE_REQUIRED", clientCertificate), ("BAD_CERTIFICATE", clientCertificate),
+      ("UNKNOWN_CA", clientCertificate),
       ("HANDSHAKE_FAILURE", "no common TLS parameters were found"),
       ("PROTOCOL_VERSION", "it speaks only obsolete versions of TLS"),
     ]

@@ -59,7 +59,9 @@ struct Problem: Error {
     switch error {
     case let problem as Problem: self = problem
     case let error as ApusError where error.code == .resourceExhausted:
-      self.init(HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage"), .denied, error.message)
+      self.init(
+        HTTPResponse.Status(code: 507, reasonPhrase: "Insufficient Storage"), .denied,
+        "the registry has no room for it; its log says more")
     default: self.init(.internalServerError, .unknown, "the registry failed to answer; its log says why")
     }
   }

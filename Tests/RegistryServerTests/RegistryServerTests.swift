@@ -39,7 +39,7 @@ private func withServer(
 
 private func temporaryPath() -> String { "/tmp/registry-test.\(UInt64.random(in: 0 ... .max))" }
 
-private func removeTree(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
+func removeTree(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
 
 private func blob(_ bytes: [UInt8]) -> Descriptor {
   Descriptor(mediaType: MediaType.layer, digest: ContentHash.digest(of: bytes), size: Int64(bytes.count))

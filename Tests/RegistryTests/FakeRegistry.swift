@@ -20,6 +20,8 @@ final class FakeRegistry: Sendable {
     var body: [UInt8]
     /// The connection breaks after that many bytes of the body.
     var cut: Int?
+    /// The connection does not break, there or before an answer, but nothing more comes.
+    var stalls = false
 
     init(_ status: Int, headers: [(String, String)] = [], body: [UInt8] = [], cut: Int? = nil) {
       self.status = status
@@ -103,11 +105,15 @@ final class FakeRegistry: Sendable {
       let request = Request(method: String(words[0]), path: String(words[1]), headers: headers, body: body)
       log.withLock { $0.append(request) }
       let response = handler(request)
-      guard response.status > 0 else { return }
+      guard response.status > 0 else {
+        if response.stalls { while read(connection, &buffer, buffer.count) > 0 {} }
+        return
+      }
       var text = "HTTP/1.1 \(response.status) X\r\ncontent-length: \(response.body.count)\r\n"
       for (name, value) in response.headers { text += "\(name): \(value)\r\n" }
       send(connection, Array((text + "\r\n").utf8))
       if request.method != "HEAD" { send(connection, Array(response.body.prefix(response.cut ?? .max))) }
+      if response.stalls { while read(connection, &buffer, buffer.count) > 0 {} }
       if response.cut != nil { return }
     }
   }

@@ -122,6 +122,48 @@ private func ranged(_ bytes: [UInt8], _ request: FakeRegistry.Request, cut: Int?
   }
 }
 
+@Suite struct StallTests {
+  /// On a busy machine more than the scripted stall takes a second.
+  static func impatient(_ configuration: inout RegistryConfiguration) {
+    configuration.readTimeout = 1
+    configuration.retries = 60
+  }
+
+  /// Sends a third, and then nothing more.
+  private func stalling(_ bytes: [UInt8], _ request: FakeRegistry.Request) -> FakeRegistry.Response {
+    var response = ranged(bytes, request, cut: 100_000)
+    response.stalls = true
+    return response
+  }
+
+  @Test func goesOnWhereItStoodStill() async throws {
+    let bytes = content(300_000)
+    try await withRegistry(configure: Self.impatient) { request in
+      request.headers["range"] == nil ? stalling(bytes, request) : ranged(bytes, request)
+    } run: { registry, client in
+      let got = try await client.blob(blob(bytes), of: Reference(parsing: "\(registry.domain)/x:1"))
+      #expect(got == bytes)
+      #expect(registry.requests.last?.headers["range"]?.hasPrefix("bytes=") == true)
+    }
+  }
+
+  @Test func saysThatNothingMoved() async throws {
+    let bytes = content(300_000)
+    try await withRegistry(configure: {
+      $0.readTimeout = 1
+      $0.retries = 0
+    }) { request in
+      stalling(bytes, request)
+    } run: { registry, client in
+      let error = await #expect(throws: ApusError.self) {
+        try await client.blob(blob(bytes), of: Reference(parsing: "\(registry.domain)/x:1"))
+      }
+      #expect(error?.code == .unavailable)
+      #expect(error?.message.contains("stood still for too long") == true)
+    }
+  }
+}
+
 @Suite struct UploadTests {
   /// A registry's side of uploads: what it has, and how often it was asked.
   private final class Uploads: Sendable {
@@ -165,7 +207,7 @@ private func ranged(_ bytes: [UInt8], _ request: FakeRegistry.Request, cut: Int?
   }
 
   private func upload(
-    _ count: Int, chunk: Int64 = 100_000,
+    _ count: Int, chunk: Int64 = 100_000, impatient: Bool = false,
     trouble: @escaping @Sendable (Int) -> (FakeRegistry.Response, Int)? = { _ in nil }
   ) async throws -> (Uploads.State, [FakeRegistry.Request]) {
     let bytes = content(count)
@@ -174,6 +216,7 @@ private func ranged(_ bytes: [UInt8], _ request: FakeRegistry.Request, cut: Int?
     try await withRegistry(configure: {
       $0.monolithicLimit = 1_000
       $0.uploadChunk = chunk
+      if impatient { StallTests.impatient(&$0) }
     }) { request in
       uploads.answer(request, trouble: trouble)
     } run: { registry, client in
@@ -220,6 +263,100 @@ private func ranged(_ bytes: [UInt8], _ request: FakeRegistry.Request, cut: Int?
     }
     let error = await #expect(throws: ApusError.self) { try await upload(250_000) { _ in (Response(500), 0) } }
     #expect(error?.code == .unavailable)
+  }
+
+  @Test func getsANewTokenInTheMiddle() async throws {
+    let uploads = Uploads()
+    let bytes = content(250_000)
+    let port = Mutex<UInt16>(0)
+    let tokens = Mutex(0)
+    try await withRegistry(
+      credentials: RegistryCredentials(username: "me", password: "pw"),
+      configure: {
+        $0.monolithicLimit = 1_000
+        $0.uploadChunk = 100_000
+      }
+    ) { request in
+      if request.path.hasPrefix("/token") {
+        let number = tokens.withLock { tokens in
+          tokens += 1
+          return tokens
+        }
+        return Response(200, text: #"{"token":"t\#(number)"}"#)
+      }
+      // The first token is not good any more when a chunk has come.
+      let wanted = uploads.state.withLock { $0.bytes.isEmpty } ? "Bearer t1" : "Bearer t2"
+      guard request.headers["authorization"] == wanted else {
+        let realm = "http://127.0.0.1:\(port.withLock { $0 })/token"
+        return Response(401, headers: [("www-authenticate", "Bearer realm=\"\(realm)\"")])
+      }
+      return uploads.answer(request) { _ in nil }
+    } run: { registry, client in
+      port.withLock { $0 = registry.port }
+      try await client.upload(blob(bytes), to: Reference(parsing: "\(registry.domain)/x:1"), from: .bytes(bytes))
+      #expect(uploads.state.withLock { $0.bytes } == bytes)
+      #expect(tokens.withLock { $0 } == 2)
+      // One that was asked for the first token, and the one that it opened.
+      #expect(registry.requests.filter { $0.method == "POST" }.count == 2)
+    }
+  }
+
+  @Test(arguments: [401, 403])
+  func letsGoOfWhatIsRefusedInTheMiddle(status: Int) async throws {
+    let uploads = Uploads()
+    let bytes = content(250_000)
+    try await withRegistry(
+      credentials: RegistryCredentials(username: "me", password: "pw"),
+      configure: {
+        $0.monolithicLimit = 1_000
+        $0.uploadChunk = 100_000
+      }
+    ) { request in
+      uploads.answer(request) { $0 == 2 ? (Response(status), 0) : nil }
+    } run: { registry, client in
+      let error = await #expect(throws: ApusError.self) {
+        try await client.upload(blob(bytes), to: Reference(parsing: "\(registry.domain)/x:1"), from: .bytes(bytes))
+      }
+      #expect(error?.code == .permissionDenied)
+      #expect(error?.message.contains(status == 401 ? "credentials were not accepted" : "access is denied") == true)
+      #expect(registry.requests.map(\.method) == ["POST", "PATCH", "PATCH", "DELETE"])
+    }
+  }
+
+  @Test func letsGoWhenCancelled() async throws {
+    let uploads = Uploads()
+    let bytes = content(250_000)
+    let (moments, moment) = AsyncStream<Void>.makeStream()
+    try await withRegistry(configure: {
+      $0.monolithicLimit = 1_000
+      $0.uploadChunk = 100_000
+    }) { request in
+      uploads.answer(request) { number in
+        guard number == 2 else { return nil }
+        moment.yield()
+        var response = Response(0)
+        response.stalls = true
+        return (response, 0)
+      }
+    } run: { registry, client in
+      let reference = try Reference(parsing: "\(registry.domain)/x:1")
+      let upload = Task { try await client.upload(blob(bytes), to: reference, from: .bytes(bytes)) }
+      for await _ in moments { break }
+      upload.cancel()
+      await #expect(throws: CancellationError.self) { try await upload.value }
+      #expect(registry.requests.map(\.method) == ["POST", "PATCH", "PATCH", "DELETE"])
+    }
+  }
+
+  @Test func goesOnWhereTheRegistryStoodStill() async throws {
+    let (state, requests) = try await upload(250_000, impatient: true) {
+      guard $0 == 2 else { return nil }
+      var response = Response(0)
+      response.stalls = true
+      return (response, 40_000)
+    }
+    #expect(state.isDone)
+    #expect(requests.contains { $0.method == "GET" })
   }
 
   @Test func refusesASourceThatIsTooShort() async throws {

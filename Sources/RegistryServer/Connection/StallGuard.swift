@@ -9,29 +9,32 @@ final class StallGuard: ChannelDuplexHandler, RemovableChannelHandler {
   typealias OutboundIn = NIOAny
 
   private let patience: TimeAmount
-  private var moved = NIODeadline.now()
+  private var moved = NIODeadline.uptimeNanoseconds(0)
   private var check: Scheduled<Void>?
 
   init(patience: TimeAmount) { self.patience = patience }
 
-  func handlerAdded(context: ChannelHandlerContext) { schedule(context, in: patience) }
+  func handlerAdded(context: ChannelHandlerContext) {
+    moved = context.eventLoop.now
+    schedule(context, in: patience)
+  }
 
   func handlerRemoved(context: ChannelHandlerContext) { check?.cancel() }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    moved = .now()
+    moved = context.eventLoop.now
     context.fireChannelRead(data)
   }
 
   func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
     // The application writes no more while the client does not read.
-    moved = .now()
+    moved = context.eventLoop.now
     context.write(data, promise: promise)
   }
 
   private func schedule(_ context: ChannelHandlerContext, in time: TimeAmount) {
     check = context.eventLoop.assumeIsolated().scheduleTask(in: time) { [self] in
-      let left = moved + patience - .now()
+      let left = moved + patience - context.eventLoop.now
       if left <= .nanoseconds(0) { context.close(promise: nil) } else { schedule(context, in: left) }
     }
   }
