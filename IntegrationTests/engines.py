@@ -48,7 +48,8 @@ class Engine:
     #: Whether it is the engine of this repository; others prove that the tests ask for what Docker does.
     is_apus = True
 
-    def __init__(self):
+    def __init__(self, *options):
+        self.options = options
         # A unix socket's path has room for 107 bytes: keep it short.
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="apus-", dir="/tmp"))
         self.root, self.run, self.socket = self.base / "root", self.base / "run", self.base / "s"
@@ -60,7 +61,7 @@ class Engine:
             str(BINARIES / "apusd"), "--root", str(self.root), "--run-dir", str(self.run),
             # The same tests with layers as directories: APUS_TEST_LAYERS=directories.
             *(["--layer-store", os.environ["APUS_TEST_LAYERS"]] if "APUS_TEST_LAYERS" in os.environ else []),
-            "--socket", str(self.socket)
+            "--socket", str(self.socket), *self.options
         ]
 
     def environment(self):
