@@ -79,7 +79,7 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Crypto", package: "swift-crypto"),
-      ], swiftSettings: settings),
+      ], resources: [.embedInCode("Specification/apus-default.apparmor")], swiftSettings: settings),
     .target(name: "DockerTypes", swiftSettings: settings),
     .target(
       name: "DockerAPI",

@@ -30,6 +30,7 @@ extension Engine {
     information.cgroupVersion = String(services.cgroups.version)
     information.storageStatus = [("Layers", services.layers.root), ("Writable layers", services.paths.instances)]
     information.securityOptions = ["name=seccomp,profile=builtin"]
+    if HostFacts.current.supportsAppArmor { information.securityOptions.insert("name=apparmor", at: 0) }
     if services.cgroups.version == 2 { information.securityOptions.append("name=cgroupns") }
     if !HostFacts.current.supportsSwapLimit { information.warnings.append("WARNING: No swap limit support") }
     information.warnings.append(

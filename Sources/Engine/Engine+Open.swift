@@ -18,6 +18,10 @@ extension Engine {
     let blocking = BlockingPool(threads: 8)
     let index = InstanceIndex()
     let (services, lock, lost) = try await blocking.run { () -> (EngineServices, RootLock, [Digest]) in
+      // Before the host is examined, of which the profile is a part.
+      do { try AppArmor.loadDefaultProfile() } catch {
+        logger.warning("instances that name no AppArmor profile are not confined by one: \(error)")
+      }
       let paths = EnginePaths(configuration)
       try makeDirectories(paths)
       let lock = try RootLock(paths.lock)

@@ -23,6 +23,7 @@ extension HostFacts {
     host.supportsPingGroupRange = true
     host.supportsUnprivilegedPortStart = true
     host.supportsAppArmor = false
+    host.defaultAppArmorProfile = nil
     host.thermalThrottlePaths = []
     return host
   }

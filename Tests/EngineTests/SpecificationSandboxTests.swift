@@ -206,6 +206,34 @@ typealias RuntimeResources = LinuxResources
     #expect(try names([], ["ALL"]) == [])
   }
 
+  @Test func appArmorProfiles() throws {
+    var host = HostFacts.example
+    (host.supportsAppArmor, host.defaultAppArmorProfile) = (true, "apus-default")
+    func profile(_ asked: String?, privileged: Bool = false, host: HostFacts) throws -> String? {
+      try specification(host: host) {
+        $0.security.appArmorProfile = asked
+        $0.security.privileged = privileged
+      }.process?.apparmorProfile
+    }
+    #expect(try profile(nil, host: host) == "apus-default")
+    #expect(try profile("", host: host) == "apus-default")
+    #expect(try profile("mine", host: host) == "mine")
+    #expect(try profile("unconfined", host: host) == "")
+    #expect(try profile(nil, privileged: true, host: host) == "")
+    #expect(try profile("mine", privileged: true, host: host) == "mine")
+    var record = try exampleRecord(InstanceConfiguration())
+    var exec = ExecConfiguration()
+    exec.arguments = ["true"]
+    #expect(try record.execRequest(exec, id: "e", host: host).process.apparmorProfile == "apus-default")
+    record.configuration.security.appArmorProfile = "mine"
+    exec.privileged = true
+    #expect(try record.execRequest(exec, id: "e", host: host).process.apparmorProfile == "mine")
+    #expect(try profile(nil, host: .example) == "")
+    // Enabled, and the profile could not be loaded.
+    host.defaultAppArmorProfile = nil
+    #expect(try profile(nil, host: host) == "")
+  }
+
   @Test func generatedFiles() throws {
     var configuration = InstanceConfiguration()
     configuration.domainname = "example.org"

@@ -22,7 +22,9 @@ extension ContainerInspect {
     restartCount = record.state.restartCount
     driver = storage
     platform = "linux"
-    appArmorProfile = record.configuration.security.appArmorProfile ?? ""
+    appArmorProfile =
+      record.configuration.security.confinement(on: .current)
+      ?? (HostFacts.current.supportsAppArmor ? "unconfined" : "")
     hostConfig = HostConfig(record.configuration)
     graphDriver.name = storage
     graphDriver.data = ["UpperDir": paths.upper, "WorkDir": paths.work]

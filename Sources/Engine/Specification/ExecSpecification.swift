@@ -27,7 +27,8 @@ extension InstanceRecord {
       env: exec.environment.isEmpty ? base : ResolvedProcess.override(base, with: exec.environment),
       cwd: exec.workingDirectory.flatMap { $0.isEmpty ? nil : $0 } ?? resolved.workingDirectory,
       capabilities: LinuxCapabilities(capabilities), rlimits: configuration.resources.ulimits.map(POSIXRlimit.init),
-      noNewPrivileges: configuration.security.noNewPrivileges)
+      noNewPrivileges: configuration.security.noNewPrivileges,
+      apparmorProfile: configuration.security.confinement(on: host) ?? "")
     let size = size ?? exec.terminalSize
     if let size { process.consoleSize = ConsoleSize(height: UInt32(size.rows), width: UInt32(size.columns)) }
     let user = exec.user.flatMap { $0.isEmpty ? nil : $0 } ?? resolved.user

@@ -25,6 +25,8 @@ public struct HostFacts: Sendable {
   public var supportsPingGroupRange: Bool
   public var supportsUnprivilegedPortStart: Bool
   public var supportsAppArmor: Bool
+  /// The profile of instances that name none; nil: it is not loaded.
+  public var defaultAppArmorProfile: String?
   /// Directories under /sys/devices/system/cpu whose counters tell a neighbour what this CPU does.
   public var thermalThrottlePaths: [String]
 
@@ -72,7 +74,8 @@ public struct HostFacts: Sendable {
     supportsBlockWeight = unifiedCgroups || Files.exists(block + "weight") || Files.exists(block + "bfq.weight")
     supportsPingGroupRange = Files.exists("/proc/sys/net/ipv4/ping_group_range")
     supportsUnprivilegedPortStart = Files.exists("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-    supportsAppArmor = Files.exists("/sys/kernel/security/apparmor/profiles")
+    supportsAppArmor = AppArmor.isEnabled
+    defaultAppArmorProfile = AppArmor.isLoaded(AppArmor.defaultProfile) ? AppArmor.defaultProfile : nil
     thermalThrottlePaths = cpus.indices.map { "/sys/devices/system/cpu/cpu\($0)/thermal_throttle" }
       .filter(Files.exists)
   }

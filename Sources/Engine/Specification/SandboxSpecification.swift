@@ -77,9 +77,7 @@ public struct SandboxSpecification: Sendable {
     if let size = configuration.process.terminalSize {
       process.consoleSize = ConsoleSize(height: UInt32(size.rows), width: UInt32(size.columns))
     }
-    if context.host.supportsAppArmor, let profile = security.appArmorProfile, profile != "unconfined" {
-      process.apparmorProfile = profile
-    }
+    process.apparmorProfile = security.confinement(on: context.host) ?? ""
     let mounts = SandboxMounts(record: record, namespaces: namespaces, context: context)
     return Spec(
       process: process, root: Root(path: "", readonly: security.readOnlyRoot), hostname: sharesNames ? "" : hostname,
