@@ -120,44 +120,4 @@ extension RootFilesystem {
     try Mounts.mount(type: "overlay", source: "overlay", on: top, options: options)
     return try Files.open(top, flags: O_PATH | O_DIRECTORY)
   }
-
-  private func mountMapped(for userNamespace: Int32) throws(ApusError) -> OwnedDescriptor {
-    // A detached mount is taken apart with its last descriptor, whoever else has been given its directories: all of
-    // them are kept until the overlay has its own copies.
-    var kept: [Int32] = []
-    defer { for descriptor in kept { close(descriptor) } }
-    func mapped(_ path: String) throws(ApusError) -> Int32 {
-      let copy = try Mounts.clone(path)
-      do {
-        try Mounts.setAttributes(at: copy.raw, "", set: .idMapped, userNamespace: userNamespace)
-      } catch  where error.errno == EINVAL {
-        throw ApusError(
-          .unsupported, "cannot map the users of \(path): its file system cannot do that on this kernel",
-          cause: error.cause)
-      }
-      kept.append(copy.release())
-      return kept[kept.count - 1]
-    }
-    let context = try FilesystemContext("overlay")
-    try context.set("source", "overlay")
-    for directory in lower {
-      try context.set("lowerdir+", descriptor: try mapped(directory))
-    }
-    if let upper, let work {
-      // Both have to be on one mount: that of the directory they share.
-      let (upperParent, upperName) = RootTree.split(upper)
-      let (workParent, workName) = RootTree.split(work)
-      guard upperParent == workParent else {
-        throw ApusError(
-          .unsupported, "with a user namespace, \(upper) and \(work) have to be in the same directory")
-      }
-      let parent = try mapped(upperParent)
-      let upperDirectory = try Files.open(at: parent, path: upperName, flags: O_PATH, resolve: .beneath)
-      let workDirectory = try Files.open(at: parent, path: workName, flags: O_PATH, resolve: .beneath)
-      try context.set("upperdir", descriptor: upperDirectory.raw)
-      try context.set("workdir", descriptor: workDirectory.raw)
-      try context.set("index", "off")
-    }
-    return try context.create()
-  }
 }
