@@ -115,7 +115,9 @@ public final class ContainerPreparation {
   }
 
   private func fits(_ new: Plan) -> Bool {
-    new.isUsual && new.namespaces == plan.namespaces && new.cgroupPath == plan.cgroupPath
+    // The process is at work on the request already: other devices it might need before they are allowed.
+    new.isUsual && new.limits.devices == plan.limits.devices && new.namespaces == plan.namespaces
+      && new.cgroupPath == plan.cgroupPath
       && new.linux.sysctl == plan.linux.sysctl
       && new.configuration.endsWithCaller == plan.configuration.endsWithCaller
   }

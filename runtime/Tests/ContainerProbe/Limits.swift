@@ -70,7 +70,7 @@ func limits(_ box: Box) throws {
   ])
   // Devices: the host's disk cannot be read although its node can be made.
   let disk = try box.exec(
-    container, ["sh", "-c", "mknod /disk b \(major) \(minor) && head -c 1 /disk > /dev/null; echo $?"])
+    container, ["sh", "-c", "mknod /disk b \(major) \(minor) || exit; head -c 1 /disk > /dev/null; echo $?"])
   try expect(disk.output.contains("not permitted") && disk.output.hasSuffix("1\n"), disk.output)
   let figures = try container.statistics()
   try expect(
@@ -78,6 +78,16 @@ func limits(_ box: Box) throws {
     "\(figures)")
   try expect(!figures.memoryDetails.isEmpty, "details")
   try box.end(container)
+  // A device that is asked for, with a rule and without.
+  for allowed in [true, false] {
+    let opened = try box.run(["sh", "-c", ": > /dev/kmsg && echo opened"]) {
+      $0.spec.linux?.devices = [LinuxDevice(path: "/dev/kmsg", type: "c", major: 1, minor: 11)]
+      let rule = LinuxDeviceCgroup(allow: allowed, type: "c", major: 1, minor: 11, access: "rw")
+      $0.spec.linux?.resources = LinuxResources(devices: [rule])
+    }
+    try expect(
+      allowed ? opened.output == "opened\n" : opened.output.contains("not permitted"), "\(allowed) \(opened)")
+  }
   let (_, output) = try box.run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done"]) {
     $0.spec.linux?.resources = LinuxResources(pids: LinuxPids(limit: 4))
   }
