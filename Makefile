@@ -12,7 +12,7 @@ SWIFT_RUNTIME := swift build --package-path runtime -c release --static-swift-st
   -Xswiftc -use-ld=lld -Xlinker --symbol-ordering-file=$(CURDIR)/runtime/functions.order -Xlinker --no-warn-symbol-ordering
 
 .DEFAULT_GOAL := help
-.PHONY: help deps test-deps build build-runtime build-host run test test-unit test-integration fuzz bench format lint install uninstall clean
+.PHONY: help deps test-deps build build-runtime build-host run test test-unit test-integration test-vm fuzz bench format lint install uninstall clean
 
 help: ## Say what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,13 @@ test-unit: deps ## Unit tests only; need no root.
 
 test-integration: test-deps build ## Integration tests only (root): real containers, the stock docker CLI.
 	@Scripts/as-root python3 -m pytest IntegrationTests $(PYTEST)
+
+test-vm: deps build ## The runtime's tests in a virtual machine: Debian's kernel, cgroup v2, AppArmor (VM="pytest test_oci.py" for some).
+	@Scripts/install-packages vm
+	@echo "building ContainerProbe (static)"
+	@Scripts/swift-quiet $(SWIFT_RUNTIME) --product ContainerProbe
+	@Scripts/put "$$($(SWIFT_RUNTIME) --show-bin-path)/ContainerProbe" $(BIN)/ContainerProbe
+	@Scripts/test-vm $(VM)
 
 fuzz: ## Fuzz one parser: make fuzz TARGET=layer SECONDS=600 (Fuzzing/run names the targets).
 	@Fuzzing/run $(TARGET) $(SECONDS)
