@@ -118,19 +118,23 @@ class Registry:
 
 
 class DebianRegistry:
-    """Debian's docker-registry on a loopback port, with a directory of its own; its log tells what was sent."""
+    """Debian's docker-registry on a loopback port, with a directory of its own; its log tells what was sent.
 
-    def __init__(self):
+    `tls`: files of the server's certificate, its key, and the authority of the clients, all or none.
+    """
+
+    def __init__(self, tls=None):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="apus-registry-", dir="/tmp"))
         self.address = f"127.0.0.1:{free_port()}"
         self.log = self.base / "log"
         config = self.base / "config.yml"
+        extra = ", tls: {{certificate: {}, key: {}, clientcas: [{}]}}".format(*tls) if tls else ""
         config.write_text(f"""version: 0.1
 log: {{level: info, accesslog: {{disabled: false}}}}
 storage:
   filesystem: {{rootdirectory: {self.base}/data}}
   delete: {{enabled: true}}
-http: {{addr: "{self.address}"}}
+http: {{addr: "{self.address}"{extra}}}
 """)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
@@ -138,7 +142,7 @@ http: {{addr: "{self.address}"}}
         deadline = time.monotonic() + 30
         while True:
             try:
-                urllib.request.urlopen(f"http://{self.address}/v2/").close()
+                socket.create_connection(self.address.split(":"), 1).close()
                 return
             except OSError:
                 assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()[-2000:]

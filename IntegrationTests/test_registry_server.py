@@ -30,13 +30,13 @@ def digest(data):
 class Server:
     """`apusd registry serve` with a directory of its own."""
 
-    def __init__(self, base, *options):
+    def __init__(self, base, *options, host="127.0.0.1"):
         self.root, self.options, self.log = base / "registry", options, base / "registry.log"
         self.tls = "--tls-cert" in options
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((host, 0))
             self.port = probe.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
+        self.host, self.address = host, f"{host}:{self.port}"
         self.process = None
 
     def __enter__(self):
@@ -54,7 +54,7 @@ class Server:
         deadline = time.monotonic() + 30
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection((self.host, self.port), 1).close()
                 return
             except OSError:
                 assert self.process.poll() is None, self.log.read_text()

@@ -50,6 +50,14 @@ struct HostCertificates: Sendable {
         .invalidArgument, "\(client.certificate) and \(client.key) are no PEM certificate and key that can be used",
         cause: error)
     }
+    do {
+      _ = try NIOSSLContext(configuration: tls)
+    } catch {
+      throw ApusError(
+        .invalidArgument,
+        "\(client.certificate) and \(client.key) do not belong together: give the key of that certificate", cause: error
+      )
+    }
   }
 
   private static func entries(of path: String) -> [String]? {
