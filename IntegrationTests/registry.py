@@ -183,6 +183,25 @@ http: {{addr: "{self.address}"{extra}}}
         places = (self.base / "data/docker/registry/v2/blobs/sha256").glob("*/*/data")
         return {f"sha256:{path.parent.name}": path.stat().st_size for path in places}
 
+    def put_artifact(self, name, tag):
+        """Puts what is no image into a repository."""
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        empty = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest(b"{}"), "size": 2}
+        manifest = {
+            "schemaVersion": 2, "mediaType": kind, "artifactType": "application/vnd.example.signature", "config": empty,
+            "layers": [empty],
+        }
+        base = f"http://{self.address}/v2/{name}"
+        request = urllib.request.Request(f"{base}/blobs/uploads/", b"", method="POST")
+        with urllib.request.urlopen(request) as answer:
+            place = answer.headers["Location"]
+        for address, data, media in [
+            (f"{place}&digest={empty['digest']}", b"{}", "application/octet-stream"),
+            (f"{base}/manifests/{tag}", json.dumps(manifest).encode(), kind),
+        ]:
+            request = urllib.request.Request(address, data, {"Content-Type": media}, method="PUT")
+            urllib.request.urlopen(request).close()
+
     def manifest(self, name, reference="latest"):
         """The raw document of a name, and its digest."""
         kinds = ", ".join([
