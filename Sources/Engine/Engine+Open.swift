@@ -18,12 +18,12 @@ extension Engine {
     let blocking = BlockingPool(threads: 8)
     let index = InstanceIndex()
     let (services, lock, lost) = try await blocking.run { () -> (EngineServices, RootLock, [Digest]) in
-      // Before the host is examined, of which the profile is a part.
-      do { try AppArmor.loadDefaultProfile() } catch {
-        logger.warning("instances that name no AppArmor profile are not confined by one: \(error)")
-      }
       let paths = EnginePaths(configuration)
       try makeDirectories(paths)
+      // Before the host is examined, of which the profile is a part.
+      do { try AppArmor.loadDefaultProfile(by: paths.runDirectory) } catch {
+        logger.warning("instances that name no AppArmor profile are not confined by one: \(error)")
+      }
       let lock = try RootLock(paths.lock)
       let events = EventBus()
       let database = try StateDatabase(path: paths.database)

@@ -21,16 +21,14 @@ enum AppArmor {
   /// Gives the kernel the default profile if it has none of that name: an administrator's own goes before ours. Blocks,
   /// for some hundredths of a second.
   ///
+  /// - Parameter directory: where the text is left for the parser, and for who wants to read it.
   /// - Throws: `unavailable` without apparmor_parser, or with its words.
-  static func loadDefaultProfile() throws(ApusError) {
+  static func loadDefaultProfile(by directory: String) throws(ApusError) {
     guard isEnabled, !isLoaded(defaultProfile) else { return }
+    let text = "\(directory)/\(defaultProfile).apparmor"
+    try Files.writeAtomically(PackageResources.apus_default_apparmor, to: text, mode: 0o600)
     // Neither from its cache nor into it: the text is the daemon's.
-    let parser = try ChildProcess(["apparmor_parser", "--skip-cache", "--replace"], takesInput: true)
-    if let input = parser.input {
-      // One that has ended already says why below.
-      _ = PackageResources.apus_default_apparmor.withUnsafeBytes { try? input.write($0) }
-      input.close()
-    }
+    let parser = try ChildProcess(["apparmor_parser", "--skip-cache", "--replace", text])
     let words = (try? Files.read(descriptor: parser.errors.raw, limit: 4096)) ?? []
     guard try parser.wait().code == 0 else {
       throw ApusError(
