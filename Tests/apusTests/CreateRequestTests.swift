@@ -10,7 +10,7 @@ import Testing
     let syntax = DockerSyntax(["run"] + words + ["img", "cmd", "-x"], root: Apus.self)
     let run = try #require(try syntax.command.parseAsRoot(syntax.words) as? RunCommand)
     return try CreateRequest.body(
-      run.options, image: run.words[0], command: Array(run.words.dropFirst()), detached: run.detach,
+      run.options.frequent, run.options.rare, image: run.words[0], command: Array(run.words.dropFirst()), detached: run.detach,
       environment: { environment[$0] })
   }
 
@@ -98,8 +98,34 @@ import Testing
     let syntax = DockerSyntax(["run"] + words + ["img"], root: Apus.self)
     let run = try #require(try syntax.command.parseAsRoot(syntax.words) as? RunCommand)
     #expect(throws: UsageError.self) {
-      try CreateRequest.body(run.options, image: "img", command: [], detached: false)
+      try CreateRequest.body(run.options.frequent, run.options.rare, image: "img", command: [], detached: false)
     }
+  }
+
+  @Test(
+    "frequent options alone mean the same when nothing else is read",
+    arguments: [
+      [], ["-it", "--rm"], ["-d", "--name", "n", "-p", "80:8080/udp"], ["-v", "a:/b:ro", "-v", "/c"],
+      ["--network", "none", "-e", "A=1", "-w", "/x", "-u", "1:2"],
+    ])
+  func frequent(words: [String]) throws {
+    let syntax = DockerSyntax(["run"] + words + ["img", "cmd", "--rm"], root: Apus.self)
+    let run = try #require(try syntax.command.parseAsRoot(syntax.words) as? RunCommand)
+    let quick = try #require(try FrequentRunCommand.parseAsRoot(syntax.words) as? FrequentRunCommand)
+    #expect(quick.words == run.words && quick.detach == run.detach)
+    let bodies = try [run.options.rare, nil].map {
+      try CreateRequest.body(
+        $0 == nil ? quick.frequent : run.options.frequent, $0, image: "img", command: ["cmd"], detached: run.detach)
+    }
+    #expect(bodies[0].text() == bodies[1].text())
+  }
+
+  @Test(
+    "anything else is not read as frequent",
+    arguments: [["--memory", "1g"], ["-h", "name"], ["--help"], ["-l", "a=b"], ["--no-sig-proxy"], ["--nosuch"]])
+  func rare(words: [String]) {
+    let syntax = DockerSyntax(["run"] + words + ["img"], root: Apus.self)
+    #expect(throws: (any Error).self) { try FrequentRunCommand.parseAsRoot(syntax.words) }
   }
 
   @Test("the daemon's types read what is sent")

@@ -23,7 +23,7 @@ import Testing
   func empty() throws {
     #expect(words(["run", "--entrypoint=", "img"]) == ["--entrypoint", "", "--", "img"])
     let syntax = DockerSyntax(["run", "--entrypoint", "", "img"], root: Apus.self)
-    #expect((try syntax.command.parseAsRoot(syntax.words) as? RunCommand)?.options.program.entrypoint == "")
+    #expect((try syntax.command.parseAsRoot(syntax.words) as? RunCommand)?.options.rare.program.entrypoint == "")
   }
 
   @Test("flags take true and false")

@@ -25,6 +25,9 @@ enum Program {
     guard syntax.command.configuration.subcommands.isEmpty else {
       return try Apus.parseAsRoot(syntax.path.dropFirst().map { $0.spelledName } + syntax.words)
     }
+    if syntax.command == RunCommand.self, let command = try? FrequentRunCommand.parseAsRoot(syntax.words) {
+      return command
+    }
     return try syntax.command.parseAsRoot(syntax.words)
   }
 

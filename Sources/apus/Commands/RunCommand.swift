@@ -26,22 +26,52 @@ struct RunCommand: CreatesContainer {
   var words: [String]
 
   func run() throws {
-    let terminal = options.program.process.tty
-    let streams = try options.attachedStreams()
-    if detach, !options.attach.isEmpty { throw UsageError("Options --detach and --attach exclude each other.") }
-    if terminal, !detach, streams.contains("stdin"), !Console.isTerminal(0) { throw ExitStatus.noTerminal }
+    try ContainerRun(
+      frequent: options.frequent, rare: options.rare, detaches: detach, detachKeys: detachKeys,
+      proxiesSignals: sigProxy, words: words
+    ).run(client())
+  }
+}
+
+/// `run` with nothing but frequent options. Never named by anybody: the program tries it first, and reads the words as
+/// ``RunCommand`` where they are more than this knows.
+struct FrequentRunCommand: ParsableCommand {
+  @OptionGroup var connection: ConnectionOptions
+  @Flag(name: .shortAndLong)
+  var detach = false
+  @OptionGroup var frequent: FrequentOptions
+  @Argument var words: [String]
+
+  func run() throws {
+    try ContainerRun(frequent: frequent, rare: nil, detaches: detach, words: words).run(connection.client())
+  }
+}
+
+/// A new container, from its options to its exit status.
+struct ContainerRun {
+  let frequent: FrequentOptions
+  let rare: RareOptions?
+  let detaches: Bool
+  var detachKeys: String?
+  var proxiesSignals = true
+  let words: [String]
+
+  func run(_ client: Client) throws {
+    let terminal = frequent.process.tty
+    let streams = try CreateRequest.attachedStreams(frequent, rare)
+    if detaches, rare?.attach.isEmpty == false { throw UsageError("Options --detach and --attach exclude each other.") }
+    if terminal, !detaches, streams.contains("stdin"), !Console.isTerminal(0) { throw ExitStatus.noTerminal }
     if let detachKeys { _ = try DetachKeys(detachKeys) }
-    let client = try client()
-    let id = try ContainerCreation(client: client, options: options, connections: detach ? 0 : 2)
-      .create(words, detached: detach)
+    let id = try ContainerCreation(client: client, frequent: frequent, rare: rare, connections: detaches ? 0 : 2)
+      .create(words, detached: detaches)
     let start = { try ContainerCreation.start(id, client) }
-    if detach {
+    if detaches {
       try start()
       return try Console.printLine(id)
     }
     let status = try Foreground(
-      client: client, id: id, terminal: terminal, streams: streams, detachKeys: detachKeys, proxiesSignals: sigProxy,
-      condition: options.rm ? "removed" : "next-exit", start: start
+      client: client, id: id, terminal: terminal, streams: streams, detachKeys: detachKeys,
+      proxiesSignals: proxiesSignals, condition: frequent.rm ? "removed" : "next-exit", start: start
     ).run()
     try ExitStatus.end(status)
   }
@@ -61,14 +91,17 @@ struct CreateCommand: CreatesContainer {
   var words: [String]
 
   func run() throws {
-    try Console.printLine(try ContainerCreation(client: client(), options: options).create(words, detached: false))
+    let creation = ContainerCreation(client: try client(), frequent: options.frequent, rare: options.rare)
+    try Console.printLine(try creation.create(words, detached: false))
   }
 }
 
 /// Creates containers, and starts them with the exit statuses a shell would give.
 struct ContainerCreation {
   let client: Client
-  let options: CreateOptions
+  let frequent: FrequentOptions
+  /// Nil where none of them was given.
+  let rare: RareOptions?
   /// How many more connections will be needed at once.
   var connections = 0
 
@@ -77,21 +110,21 @@ struct ContainerCreation {
   /// - Parameter words: the image, then the command.
   func create(_ words: [String], detached: Bool) throws -> String {
     let image = words[0]
-    let size = options.program.process.tty ? Console.size() ?? Console.size(of: 0) : nil
+    let size = frequent.process.tty ? Console.size() ?? Console.size(of: 0) : nil
     let body = try CreateRequest.body(
-      options, image: image, command: Array(words.dropFirst()), detached: detached, consoleSize: size)
-    if let cidfile = options.cidfile, access(cidfile, F_OK) == 0 {
+      frequent, rare, image: image, command: Array(words.dropFirst()), detached: detached, consoleSize: size)
+    if let cidfile = rare?.cidfile, access(cidfile, F_OK) == 0 {
       throw ExitStatus(
         status: 125, message: "The file \(cidfile) for the container's id exists already; remove it, or name another.")
     }
-    guard ["always", "missing", "never"].contains(options.pull) else {
-      throw UsageError("Option --pull wants always, missing or never, not '\(options.pull)'.")
+    guard ["always", "missing", "never"].contains(policy) else {
+      throw UsageError("Option --pull wants always, missing or never, not '\(policy)'.")
     }
     do {
       let answer = try post(body, image)
       for warning in answer["Warnings"].strings { Console.warn("Warning: \(warning)") }
       let id = answer["Id"].string ?? ""
-      if let cidfile = options.cidfile { try LocalFile.create(cidfile, Array(id.utf8)) }
+      if let cidfile = rare?.cidfile { try LocalFile.create(cidfile, Array(id.utf8)) }
       return id
     } catch let failure as APIFailure {
       throw ExitStatus(status: 125, message: failure.message)
@@ -102,16 +135,20 @@ struct ContainerCreation {
     }
   }
 
+  /// When to pull the image.
+  private var policy: String { rare?.pull ?? "missing" }
+
   private func post(_ body: JSON, _ image: String) throws -> JSON {
     let target = Target.path(
-      ["containers", "create"], [("name", options.name), ("platform", options.platform)])
-    let pull = ImagePull(client: client, reference: image, platform: options.platform)
-    if options.pull == "always" { try pull.run(quiet: options.quiet, output: 2) }
+      ["containers", "create"], [("name", frequent.name), ("platform", rare?.platform)])
+    let pull = ImagePull(client: client, reference: image, platform: rare?.platform)
+    let quiet = rare?.quiet ?? false
+    if policy == "always" { try pull.run(quiet: quiet, output: 2) }
     do {
       return try client.request("POST", target, body: body, preparing: connections)
-    } catch let failure as APIFailure where failure.isMissingImage && options.pull == "missing" {
-      if !options.quiet { Console.warn("The image '\(image)' is not here; pulling it.") }
-      try pull.run(quiet: options.quiet, output: 2)
+    } catch let failure as APIFailure where failure.isMissingImage && policy == "missing" {
+      if !quiet { Console.warn("The image '\(image)' is not here; pulling it.") }
+      try pull.run(quiet: quiet, output: 2)
       return try client.request("POST", target, body: body)
     }
   }

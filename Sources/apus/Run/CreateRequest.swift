@@ -5,26 +5,32 @@ import Errors
 /// What is wrong in an option is said here, before the daemon is asked; what the daemon knows better (does the image
 /// exist, can the host do it) is left to it.
 struct CreateRequest {
-  private let options: CreateOptions
   private var config: [JSON.Member] = []
   private var host: [JSON.Member] = []
 
   /// - Parameters:
+  ///   - rare: nil where none of them was given.
   ///   - detached: whether nothing will be attached.
   ///   - environment: reads a variable of this process, for `-e NAME`.
   static func body(
-    _ options: CreateOptions, image: String, command: [String], detached: Bool,
+    _ frequent: FrequentOptions, _ rare: RareOptions?, image: String, command: [String], detached: Bool,
     consoleSize: (rows: Int, columns: Int)? = nil, environment: (String) -> String? = ProcessOptions.inherited
   ) throws -> JSON {
-    var request = CreateRequest(options: options)
-    try request.process(image: image, command: command, detached: detached, environment)
-    try request.identity()
-    try request.mounts()
-    try request.limits()
-    try request.security()
-    let network = try request.network()
-    try request.health()
-    try request.logging()
+    var request = CreateRequest()
+    request.config("Image", image)
+    if !command.isEmpty { request.config("Cmd", JSON(command)) }
+    let streams = detached ? [] : try attachedStreams(frequent, rare)
+    try request.process(frequent.process, attached: streams, environment)
+    request.host("AutoRemove", frequent.rm)
+    try request.mounts(frequent.volume, rare?.storage)
+    let network = try request.network(frequent, rare?.network)
+    if let rare {
+      try request.program(rare)
+      try request.limits(rare.limits)
+      try request.security(rare.security)
+      try request.health(rare.health)
+      request.logging(rare)
+    }
     if let consoleSize {
       request.host("ConsoleSize", .array([JSON(consoleSize.rows), JSON(consoleSize.columns)]))
     }
@@ -35,13 +41,13 @@ struct CreateRequest {
 
   /// The changes that `update` asks for.
   static func update(_ limits: UpdatableLimits, restart: String?) throws -> JSON {
-    var request = CreateRequest(options: CreateOptions())
+    var request = CreateRequest()
     try request.updatable(limits)
     if let restart { request.host("RestartPolicy", try restartPolicy(restart)) }
     return .object(request.host)
   }
 
-  private init(options: CreateOptions) { self.options = options }
+  private init() {}
 
   // MARK: Members
 
@@ -99,32 +105,34 @@ struct CreateRequest {
   // MARK: The program
 
   private mutating func process(
-    image: String, command: [String], detached: Bool, _ environment: (String) -> String?
+    _ process: ProcessOptions, attached: Set<String>, _ environment: (String) -> String?
   ) throws {
-    let program = options.program
-    let interactive = program.process.interactive
-    let attached = detached ? [] : try options.attachedStreams()
-    config("Image", image)
-    if !command.isEmpty { config("Cmd", JSON(command)) }
-    config("Tty", .bool(program.process.tty))
-    config("OpenStdin", .bool(interactive))
-    config("StdinOnce", .bool(interactive && attached.contains("stdin")))
+    config("Tty", .bool(process.tty))
+    config("OpenStdin", .bool(process.interactive))
+    config("StdinOnce", .bool(process.interactive && attached.contains("stdin")))
     config("AttachStdin", .bool(attached.contains("stdin")))
     config("AttachStdout", .bool(attached.contains("stdout")))
     config("AttachStderr", .bool(attached.contains("stderr")))
-    let variables = try program.process.environment(environment)
+    let variables = try process.environment(environment)
     if !variables.isEmpty { config("Env", JSON(variables)) }
+    config("WorkingDir", process.workdir)
+    config("User", process.user)
+  }
+
+  private mutating func program(_ rare: RareOptions) throws {
+    let program = rare.program
     // An empty entrypoint removes the image's.
     if let entrypoint = program.entrypoint { config("Entrypoint", .array([.string(entrypoint)])) }
-    config("WorkingDir", program.process.workdir)
-    config("User", program.process.user)
     config("StopSignal", program.stopSignal)
     if let value = program.stopTimeout { config("StopTimeout", JSON(value)) }
     host("Init", program.useInit)
-    host("AutoRemove", options.rm)
-    if let text = options.restart { host("RestartPolicy", try Self.restartPolicy(text)) }
-    host("Runtime", options.runtime)
-    host("Isolation", options.vm ? "vm" : options.isolation)
+    if let text = rare.restart { host("RestartPolicy", try Self.restartPolicy(text)) }
+    host("Runtime", rare.runtime)
+    host("Isolation", rare.vm ? "vm" : rare.isolation)
+    let labels = Self.members(try program.labelFile.flatMap(SettingsFile.lines) + program.label)
+    if !labels.isEmpty { config("Labels", .object(labels)) }
+    host("Annotations", pairs: program.annotation)
+    host("GroupAdd", program.groupAdd)
   }
 
   private static func restartPolicy(_ text: String) throws -> JSON {
@@ -139,21 +147,10 @@ struct CreateRequest {
     return policy
   }
 
-  private mutating func identity() throws {
-    let program = options.program
-    let labels = Self.members(try program.labelFile.flatMap(SettingsFile.lines) + program.label)
-    if !labels.isEmpty { config("Labels", .object(labels)) }
-    host("Annotations", pairs: program.annotation)
-    config("Hostname", options.network.hostname)
-    config("Domainname", options.network.domainname)
-    host("GroupAdd", program.groupAdd)
-  }
-
-  private mutating func mounts() throws {
-    let storage = options.storage
+  private mutating func mounts(_ volumeTexts: [String], _ storage: StorageOptions?) throws {
     var binds: [String] = []
     var volumes: [JSON.Member] = []
-    for text in storage.volume {
+    for text in volumeTexts {
       switch try VolumeArgument.parse(text) {
       case .bind(let bind): binds.append(bind)
       case .anonymous(let target): volumes.append(.init(key: target, value: .object([])))
@@ -161,6 +158,7 @@ struct CreateRequest {
     }
     host("Binds", binds)
     if !volumes.isEmpty { config("Volumes", .object(volumes)) }
+    guard let storage else { return }
     let mounts = try storage.mount.map(MountArgument.parse)
     if !mounts.isEmpty { host("Mounts", .array(mounts)) }
     var tmpfs: [JSON.Member] = []
@@ -197,8 +195,7 @@ struct CreateRequest {
     host("BlkioWeight", limits.blkioWeight)
   }
 
-  private mutating func limits() throws {
-    let limits = options.limits
+  private mutating func limits(_ limits: LimitOptions) throws {
     try updatable(limits.updatable)
     host("MemorySwappiness", limits.memorySwappiness)
     try throttle("BlkioWeightDevice", limits.blkioWeightDevice, "blkio-weight-device", member: "Weight", bytes: false)
@@ -243,8 +240,7 @@ struct CreateRequest {
 
   // MARK: Security
 
-  private mutating func security() throws {
-    let security = options.security
+  private mutating func security(_ security: SecurityOptions) throws {
     host("Privileged", security.privileged)
     host("ReadonlyRootfs", security.readOnly)
     host("CapAdd", security.capAdd)
@@ -293,8 +289,7 @@ struct CreateRequest {
 
   // MARK: Health, log
 
-  private mutating func health() throws {
-    let health = options.health
+  private mutating func health(_ health: HealthOptions) throws {
     if health.noHealthcheck { return config("Healthcheck", ["Test": ["NONE"]]) }
     var members: [JSON.Member] = []
     if let command = health.healthCmd {
@@ -315,29 +310,22 @@ struct CreateRequest {
     if !members.isEmpty { config("Healthcheck", .object(members)) }
   }
 
-  private mutating func logging() throws {
-    guard options.logDriver != nil || !options.logOpt.isEmpty else { return }
-    host(
-      "LogConfig",
-      ["Type": .string(options.logDriver ?? ""), "Config": .object(Self.members(options.logOpt))])
+  private mutating func logging(_ rare: RareOptions) {
+    guard rare.logDriver != nil || !rare.logOpt.isEmpty else { return }
+    host("LogConfig", ["Type": .string(rare.logDriver ?? ""), "Config": .object(Self.members(rare.logOpt))])
   }
 
   // MARK: Network
 
   /// Fills in the host configuration, and returns the member for the endpoints.
-  private mutating func network() throws -> JSON? {
-    let network = options.network
-    let networks = network.network.map(Self.networkName)
+  private mutating func network(_ frequent: FrequentOptions, _ network: NetworkOptions?) throws -> JSON? {
+    let networks = frequent.network.map(Self.networkName)
     host("NetworkMode", JSON.string(networks.first ?? "default"))
-    host("Dns", network.dns)
-    host("DnsOptions", network.dnsOption)
-    host("DnsSearch", network.dnsSearch)
-    host("ExtraHosts", network.addHost)
-    host("Links", network.link)
-    host("PublishAllPorts", network.publishAll)
-    var exposed = try network.expose.flatMap(PortArgument.exposed).map { JSON.Member(key: $0, value: .object([])) }
+    if let network { names(network) }
+    var exposed = try (network?.expose ?? []).flatMap(PortArgument.exposed)
+      .map { JSON.Member(key: $0, value: .object([])) }
     var bindings: JSON = [:]
-    for port in try network.publish.flatMap(PortArgument.published) {
+    for port in try frequent.publish.flatMap(PortArgument.published) {
       if !exposed.contains(where: { $0.key == port.inside }) {
         exposed.append(.init(key: port.inside, value: .object([])))
       }
@@ -346,8 +334,19 @@ struct CreateRequest {
     }
     if !exposed.isEmpty { config("ExposedPorts", .object(exposed)) }
     if !bindings.members.isEmpty { host("PortBindings", bindings) }
-    config("MacAddress", network.macAddress)
     return Self.endpoints(network, networks)
+  }
+
+  private mutating func names(_ network: NetworkOptions) {
+    config("Hostname", network.hostname)
+    config("Domainname", network.domainname)
+    config("MacAddress", network.macAddress)
+    host("Dns", network.dns)
+    host("DnsOptions", network.dnsOption)
+    host("DnsSearch", network.dnsSearch)
+    host("ExtraHosts", network.addHost)
+    host("Links", network.link)
+    host("PublishAllPorts", network.publishAll)
   }
 
   /// `name=foo,alias=bar` is `foo` here.
@@ -357,18 +356,19 @@ struct CreateRequest {
     return fields.first { $0.hasPrefix("name=") }.map { String($0.dropFirst(5)) } ?? text
   }
 
-  private static func endpoints(_ network: NetworkOptions, _ networks: [String]) -> JSON? {
+  private static func endpoints(_ network: NetworkOptions?, _ networks: [String]) -> JSON? {
     var addresses: JSON = [:]
-    if let value = network.ip { addresses["IPv4Address"] = .string(value) }
-    if let value = network.ip6 { addresses["IPv6Address"] = .string(value) }
-    if !network.linkLocalIp.isEmpty { addresses["LinkLocalIPs"] = JSON(network.linkLocalIp) }
-    guard !addresses.members.isEmpty || !network.networkAlias.isEmpty || networks.count > 1 else { return nil }
+    if let value = network?.ip { addresses["IPv4Address"] = .string(value) }
+    if let value = network?.ip6 { addresses["IPv6Address"] = .string(value) }
+    if let values = network?.linkLocalIp, !values.isEmpty { addresses["LinkLocalIPs"] = JSON(values) }
+    let aliases = network?.networkAlias ?? []
+    guard !addresses.members.isEmpty || !aliases.isEmpty || networks.count > 1 else { return nil }
     var members: [JSON.Member] = []
     for (position, name) in (networks.isEmpty ? ["default"] : networks).enumerated() {
       var endpoint: JSON = [:]
       if position == 0 {
         if !addresses.members.isEmpty { endpoint["IPAMConfig"] = addresses }
-        if !network.networkAlias.isEmpty { endpoint["Aliases"] = JSON(network.networkAlias) }
+        if !aliases.isEmpty { endpoint["Aliases"] = JSON(aliases) }
       }
       members.append(.init(key: name, value: endpoint))
     }
@@ -376,14 +376,14 @@ struct CreateRequest {
   }
 }
 
-extension CreateOptions {
+extension CreateRequest {
   /// The streams to attach: what `-a` names, or output and, when interactive, input.
-  func attachedStreams() throws -> Set<String> {
-    let named = attach.map { $0.lowercased() }
+  static func attachedStreams(_ frequent: FrequentOptions, _ rare: RareOptions?) throws -> Set<String> {
+    let named = (rare?.attach ?? []).map { $0.lowercased() }
     for name in named where !["stdin", "stdout", "stderr"].contains(name) {
       throw UsageError("Option --attach wants stdin, stdout or stderr, not '\(name)'.")
     }
     if !named.isEmpty { return Set(named) }
-    return program.process.interactive ? ["stdin", "stdout", "stderr"] : ["stdout", "stderr"]
+    return frequent.process.interactive ? ["stdin", "stdout", "stderr"] : ["stdout", "stderr"]
   }
 }
