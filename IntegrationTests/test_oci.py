@@ -166,6 +166,11 @@ def test_detached_exec(runtime, bundle, tmp_path):
     runtime("run", "-d", "-b", bundle.path, "c", check=0)
     runtime("exec", "-d", "--pid-file", tmp_path / "pid", "c", "sleep", "999", check=0)
     process = int((tmp_path / "pid").read_text())
+    # runc returns before the program runs.
+    deadline = time.monotonic() + 20
+    while not runtime.is_ours and b"runc" in pathlib.Path(f"/proc/{process}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     assert pathlib.Path(f"/proc/{process}/cmdline").read_bytes() == b"sleep\x00999\x00"
     assert process in json.loads(runtime("ps", "--format", "json", "c", check=0).stdout)
     assert "sleep 999" in runtime("ps", "c", check=0).stdout
@@ -419,6 +424,25 @@ def test_a_missing_working_directory_is_made(runtime, bundle):
     bundle.config["root"]["readonly"] = True
     bundle.run("pwd", cwd="/new/below").write()
     assert runtime("run", "-b", bundle.path, "c", check=0).stdout == "/new/below\n"
+
+
+def test_a_link_that_leads_nowhere_yet_is_followed(runtime, bundle, tmp_path):
+    root = bundle.path / "rootfs"
+    (root / "var").mkdir()
+    (root / "var" / "deep").mkdir()
+    (root / "linked").symlink_to("var/deep")
+    (root / "var" / "deep" / "file").symlink_to("../made/here")
+    (root / "etc" / "outside").symlink_to("../../../../made/outside")
+    (tmp_path / "source").write_text("shown\n")
+    for destination in ("/linked/file", "/etc/outside"):
+        bundle.config["mounts"].append({"destination": destination, "type": "bind", "source": str(tmp_path / "source"),
+                                        "options": ["bind", "ro"]})
+    bundle.run("cat", "/var/made/here", "/made/outside").write()
+    assert runtime("run", "-b", bundle.path, "c", check=0).stdout == "shown\nshown\n"
+    (root / "round").symlink_to("round")
+    bundle.config["mounts"].append({"destination": "/round", "type": "bind", "source": str(tmp_path / "source"), "options": ["bind"]})
+    bundle.write()
+    runtime("run", "-b", bundle.path, "c", check=1)
 
 
 def test_hooks_without_an_environment_have_the_callers(runtime, bundle, tmp_path):

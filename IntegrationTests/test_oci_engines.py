@@ -30,14 +30,16 @@ class Engine:
         "--ulimit", "{0}={1}:{1}".format(
             name, min(4096, resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1] % 2**63)))]
 
-    def __init__(self, words, run_words=()):
-        self.words, self.run_words = list(map(str, words)), list(run_words)
+    def __init__(self, words, directory):
+        self.words, self.directory = list(map(str, words)), directory
 
     def __call__(self, *words, check=None, **options):
         words = list(map(str, words))
         if words[0] in ("run", "create"):
-            words[1:1] = ["--network", "none", *self.limits, *self.run_words]
+            words[1:1] = ["--network", "none", *self.limits]
         options.setdefault("stdin", subprocess.DEVNULL)
+        # conmon leaves a file where it is started.
+        options.setdefault("cwd", self.directory)
         done = subprocess.run(
             [*self.words, *words], capture_output=True, text=True, timeout=120, check=False, **options)
         assert check is None or done.returncode == check, done
@@ -50,7 +52,7 @@ class Engine:
         """What a terminal shows of a command whose input is typed at one."""
         master, slave = pty.openpty()
         process = subprocess.Popen([*self.words, *map(str, words)], stdin=slave, stdout=slave, stderr=slave,
-                                   start_new_session=True)
+                                   start_new_session=True, cwd=self.directory)
         os.close(slave)
         shown = b""
         deadline = time.monotonic() + 60
@@ -84,7 +86,7 @@ def dockerd(tmp_path_factory):
             ["dockerd", "--data-root", root, "--exec-root", base / "run", "--pidfile", base / "pid", "-H", socket,
              "--bridge=none", "--iptables=false", "--add-runtime", f"apus={RUNTIME}", "--default-runtime", "apus"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    engine = Engine(["docker", "-H", socket])
+    engine = Engine(["docker", "-H", socket], base)
     deadline = time.monotonic() + 60
     while engine("version").returncode != 0:
         assert process.poll() is None and time.monotonic() < deadline, (base / "log").read_text()[-2000:]
@@ -114,7 +116,7 @@ def podman(tmp_path_factory):
     base = tmp_path_factory.mktemp("podman")
     engine = Engine(
         ["podman", "--root", base / "root", "--runroot", base / "run", "--tmpdir", base / "tmp", "--cgroup-manager",
-         "cgroupfs", "--events-backend", "file", "--runtime", RUNTIME])
+         "cgroupfs", "--events-backend", "file", "--runtime", RUNTIME], base)
     subprocess.run([*engine.words, "import", "-c", "ENV PATH=/bin", "-", IMAGE], input=images.archive(), check=True,
                    capture_output=True)
     yield engine

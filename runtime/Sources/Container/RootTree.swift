@@ -28,8 +28,9 @@ struct RootTree: Sendable {
   }
 
   /// O_PATH descriptor of a directory or file, made with its parents where missing.
+  /// - Parameter hops: how many links that lead nowhere yet may be followed.
   func openOrMake(
-    _ path: String, directory: Bool, mode: mode_t = 0o755, links: Bool = true
+    _ path: String, directory: Bool, mode: mode_t = 0o755, links: Bool = true, hops: Int = 16
   ) throws(ApusError) -> OwnedDescriptor {
     do {
       return try open(path, links: links)
@@ -37,7 +38,14 @@ struct RootTree: Sendable {
       let (parentPath, name) = Self.split(path)
       guard !name.isEmpty, name != ".." else { throw error }
       // The parent can be reached through links of the image; only what is missing is made, one step at a time.
-      let parent = try openOrMake(parentPath, directory: true, links: links)
+      let parent = try openOrMake(parentPath, directory: true, links: links, hops: hops)
+      // As of /etc/resolv.conf in images of systemd: where it leads to is made. What it says is read once, and walked from
+      // the root like any other path.
+      if links, let target = try? Files.readLink(at: parent.raw, name) {
+        guard hops > 0 else { throw ApusError(errno: ELOOP, "cannot follow the link \(path) in the container") }
+        let whole = target.hasPrefix("/") ? target : "\(try location(of: parent.raw))/\(target)"
+        return try openOrMake(whole, directory: directory, mode: mode, hops: hops - 1)
+      }
       if directory {
         try Files.makeDirectory(at: parent.raw, name, mode: mode)
       } else {
@@ -47,6 +55,17 @@ struct RootTree: Sendable {
       }
       return try Files.open(at: parent.raw, path: name, flags: O_PATH, resolve: [.beneath, .noSymlinks])
     }
+  }
+
+  /// The path of what is open below the root, without links.
+  private func location(of open: Int32) throws(ApusError) -> String {
+    let root = try Files.readLink("/proc/self/fd/\(descriptor)")
+    let path = try Files.readLink("/proc/self/fd/\(open)")
+    if root == "/" { return path }
+    guard path == root || path.hasPrefix("\(root)/") else {
+      throw ApusError(.internal, "\(path) has left the container's root while links in it were followed")
+    }
+    return String(path.dropFirst(root.count))
   }
 
   static func relative(_ path: String) -> String {
