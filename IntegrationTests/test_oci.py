@@ -445,6 +445,24 @@ def test_a_link_that_leads_nowhere_yet_is_followed(runtime, bundle, tmp_path):
     runtime("run", "-b", bundle.path, "c", check=1)
 
 
+def test_sources_that_only_the_hosts_root_may_reach(runtime, bundle, tmp_path):
+    if not runtime.is_ours:
+        pytest.skip("runc wants a root file system that the mapped root may reach in another way")
+    (tmp_path / "private").mkdir(mode=0o700)
+    (tmp_path / "private" / "source").mkdir(mode=0o755)
+    (tmp_path / "private" / "source" / "file").write_text("shown\n")
+    for parent in (bundle.path, *bundle.path.parents):
+        if parent.stat().st_mode & 0o001 == 0:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    bundle.config["linux"]["namespaces"].append({"type": "user"})
+    for kind in ("uidMappings", "gidMappings"):
+        bundle.config["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    bundle.config["mounts"].append(
+        {"destination": "/host", "type": "bind", "source": str(tmp_path / "private" / "source"), "options": ["rbind", "ro"]})
+    bundle.run("cat", "/host/file").write()
+    assert runtime("run", "-b", bundle.path, "c", check=0).stdout == "shown\n"
+
+
 def test_hooks_without_an_environment_have_the_callers(runtime, bundle, tmp_path):
     script = f"echo \"$MARK\" >> {tmp_path}/seen"
     bundle.config["hooks"] = {

@@ -6,15 +6,26 @@ import RuntimeSpec
 
 /// The steps of ``FirstProcess`` that make the container's root and leave the host's.
 extension FirstProcess {
-  /// Detached copies of the sources of binds, by index of the mount.
-  func cloneSources() throws(ApusError) -> [Int: Int32] {
+  /// The sources of binds as the user who makes the container finds them, by index of the mount: root in a user namespace
+  /// may be nobody to the host's directories. What is missing here is looked for again, and missed, later.
+  func openSources() -> [Int: Int32] {
+    var opened: [Int: Int32] = [:]
+    for (index, mount) in plan.mounts.enumerated() where mount.isBind && mappedSources[index] == nil {
+      opened[index] = try? Files.open(mount.source, flags: O_PATH).release()
+    }
+    return opened
+  }
+
+  /// Detached copies of the sources of binds, by index of the mount. Closes those that are open.
+  func cloneSources(opened: [Int: Int32]) throws(ApusError) -> [Int: Int32] {
+    defer { for source in opened.values { close(source) } }
     var sources: [Int: Int32] = [:]
     guard let last = plan.mounts.lastIndex(where: \.isBind) else { return sources }
     for (index, mount) in plan.mounts[...last].enumerated() {
       if let mapped = mappedSources[index] {
         sources[index] = mapped
       } else if mount.isBind {
-        sources[index] = try mount.cloneSource().release()
+        sources[index] = try mount.cloneSource(opened: opened[index] ?? -1).release()
       } else if prepared == nil, mount.isNewFilesystem {
         // Not before its turn, but not after that of a later bind either: the kernel lists mounts in the order in which
         // they have been made (Linux 6.8), and that is to be the specification's.

@@ -16,6 +16,7 @@ struct KernelSetUp: SetUpSteps {
   // What one step leaves for a later one. Descriptors, or -1.
   private var labels: SecurityLabels?
   private var mappedRoot: Int32?
+  private var openSources: [Int: Int32] = [:]
   private var sources: [Int: Int32] = [:]
   private var host: Int32 = -1
   private var root: Int32 = -1
@@ -47,6 +48,7 @@ struct KernelSetUp: SetUpSteps {
   mutating func enterCgroup() throws(ApusError) { try first.enterCgroup() }
 
   mutating func becomeRootOfUserNamespace() throws(ApusError) {
+    if plan.namespaces.makes(.mount) { openSources = first.openSources() }
     mappedRoot = try first.waitFor(.mapped)
     // An unprivileged maker of the namespace may not let it leave groups, and has none that could be abused.
     if clinux_setgroups(0, nil) < 0, errno != EPERM || !Namespaces.deniesGroups {
@@ -78,7 +80,7 @@ struct KernelSetUp: SetUpSteps {
     try Mounts.setAttributes("/", propagation: .slave, recursive: true)
   }
 
-  mutating func copySources() throws(ApusError) { sources = try first.cloneSources() }
+  mutating func copySources() throws(ApusError) { sources = try first.cloneSources(opened: openSources) }
 
   mutating func isolateRoot() throws(ApusError) { try Mounts.setAttributes("/", propagation: .private) }
 

@@ -87,10 +87,17 @@ struct PlannedMount: Sendable, Equatable {
   }
 
   /// A detached copy of a bind's source. Made before the root exists, while the host's tree is still in place.
-  /// - Parameter userNamespace: of an id-mapped mount.
-  func cloneSource(userNamespace: Int32? = nil) throws(ApusError) -> OwnedDescriptor {
+  /// - Parameters:
+  ///   - opened: the source, where it has been opened already; or -1.
+  ///   - userNamespace: of an id-mapped mount.
+  func cloneSource(opened: Int32 = -1, userNamespace: Int32? = nil) throws(ApusError) -> OwnedDescriptor {
     do {
-      let copy = try Mounts.clone(source, recursive: options.recursiveBind)
+      let copy =
+        if opened >= 0 {
+          try Mounts.clone(at: opened, "", recursive: options.recursiveBind)
+        } else {
+          try Mounts.clone(source, recursive: options.recursiveBind)
+        }
       if let userNamespace { try map(copy.raw, by: userNamespace) }
       return copy
     } catch  where error.errno == ENOENT {
