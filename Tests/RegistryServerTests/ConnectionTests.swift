@@ -99,8 +99,8 @@ private final class RawConnection {
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = port.bigEndian
     address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    // Nothing here takes as long, unless the server never ends it.
-    var patience = timeval(tv_sec: 60, tv_usec: 0)
+    // Nothing here takes as long, unless the server never ends it: not even where other tests take all threads.
+    var patience = timeval(tv_sec: 900, tv_usec: 0)
     setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
     let connected = withUnsafePointer(to: &address) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
