@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 
+import document as page
 import pulls
 from peers import BINARIES, IMAGE, PEERS, REPOSITORY, Peer
 
@@ -29,21 +30,34 @@ TARGETS = {
     "remove": ("containers force-removed", "s", 1 / 10),
 }
 
+#: How an operation comes.
+KINDS = {"row": "in a row", "paused": "after a pause"}
+#: Operations of one turn, the first of them after a pause.
+ROW = 4
+
 
 def interleave(peers, rounds, action, label):
-    """Seconds of each round, by engine."""
-    times = {peer.name: [] for peer in peers}
+    """Seconds of each operation, by how it comes and by engine: the first after a pause, and those right after it.
+
+    An operation after a pause finds cold caches and sleeping processors, one in a row finds them warm; users meet both.
+    """
+    times = {kind: {peer.name: [] for peer in peers} for kind in KINDS}
     for number in range(rounds):
-        for peer in peers:
+        # Another one begins each time: none has always the same one's traces to clear away.
+        for peer in peers[number % len(peers):] + peers[:number % len(peers)]:
             # Engines tidy up after they have answered; that is not the next one's cost.
             time.sleep(0.25)
-            started = time.perf_counter()
-            action(peer)
-            # The first rounds fill caches.
-            if number >= min(3, rounds // 4):
-                times[peer.name].append(time.perf_counter() - started)
-    for name, values in times.items():
-        print(f"{label:10} {name:8} min {min(values) * 1e3:9.2f} ms  median {statistics.median(values) * 1e3:9.2f} ms")
+            for repetition in range(ROW):
+                started = time.perf_counter()
+                action(peer)
+                # The first rounds fill caches.
+                if number >= min(3, rounds // 4):
+                    kind = "paused" if repetition == 0 else "row"
+                    times[kind][peer.name].append(time.perf_counter() - started)
+    for kind in KINDS:
+        for name, values in times[kind].items():
+            print(f"{label + ', ' + KINDS[kind]:30} {name:8} min {min(values) * 1e3:9.2f} ms  "
+                  f"median {statistics.median(values) * 1e3:9.2f} ms")
     return times
 
 
@@ -55,7 +69,8 @@ def many(peers, count):
         begin = time.perf_counter()
         identifiers = parallel(peer, [lambda other: other.sleeper()] * count)
         started[peer.name] = time.perf_counter() - begin
-        time.sleep(1)
+        # Idle is who has not been asked for anything for a while.
+        time.sleep(8)
         each[peer.name] = (peer.memory() - before) / count
         begin = time.perf_counter()
         parallel(peer, [lambda other, it=identifier: other.remove(it) for identifier in identifiers])
@@ -110,11 +125,13 @@ def table(peers, results, idle, each, count, large):
             return ""
         return f"1/{figures['dockerd'] / figures['apus']:.1f}"
 
-    for key in ("cycle", "exec", "run"):
-        if key in results:
-            medians = {name: statistics.median(values) for name, values in results[key].items()}
-            cells = [f"{min(results[key][name]) * 1e3:.1f} / {medians[name] * 1e3:.1f}" for name in names]
-            lines.append(f"| {TARGETS[key][0]}, ms | " + " | ".join(cells) + f" | {ratio(medians)} |")
+    for kind in KINDS:
+        for key in ("cycle", "exec", "run"):
+            if key in results:
+                times = results[key][kind]
+                medians = {name: statistics.median(values) for name, values in times.items()}
+                cells = [f"{min(times[name]) * 1e3:.1f} / {medians[name] * 1e3:.1f}" for name in names]
+                lines.append(f"| {TARGETS[key][0]}, {KINDS[kind]}, ms | " + " | ".join(cells) + f" | {ratio(medians)} |")
     for key in ("start", "remove"):
         if key in results:
             cells = [f"{results[key][name]:.2f}" for name in names]
@@ -144,21 +161,22 @@ def document(text, pulled, rounds):
             continue
     path.write_text(f"""# Performance
 
-Measured by `make bench` ({machine}; {'; '.join(versions)}). Engines take turns in {rounds} rounds,
-with a pause before each turn in which the one before tidies up; each has the same image (a static busybox), network none,
-and the same client over one persistent connection. "ms" are minimum / median. Ratios are of medians.
+Measured by `make bench` ({machine}; {'; '.join(versions)}). Engines take turns in {rounds} rounds
+of {ROW} operations, the next engine beginning each round, with a pause of 0.25 s before each turn in which the one before tidies
+up: the first operation of a turn is "after a pause", the others are "in a row". Each engine has the same image (a static
+busybox), network none, and the same client over one persistent connection. "ms" are minimum / median. Ratios are of medians.
 
 {text}
 A whole `run --rm` is the engine's own command line against its own daemon. Memory is proportional set size: the daemon's
 processes alone after 45 s without a request, and what each of many sleeping containers adds to it with its shim and its program.
-{pulled}""")
+{pulled}{page.read("Runtimes")}""")
     print(f"wrote {path}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default="apus,dockerd,podman", help="engines, divided by commas")
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=25, help="turns of each engine, each of several operations")
     parser.add_argument("--many", type=int, default=200, help="containers started and removed; 0 leaves it out")
     parser.add_argument("--thousand", type=int, nargs="?", const=1000, default=0, help="containers up at once on apus")
     parser.add_argument("--pulls", type=int, default=7, help="rounds of pulls and removals of images; 0 leaves them out")
@@ -198,7 +216,8 @@ def main():
             large = (options.thousand, thousand(next(peer for peer in peers if peer.name == "apus"), options.thousand))
         text = table(peers, results, idle, each, options.many, large)
         print("\n" + text)
-        pulled = ""
+        # What is not measured now stays as it was.
+        pulled = page.read("Images")
         if options.pulls:
             pulled = (f"\n## Images\n\nMinimum / median of {options.pulls} rounds, from one docker-registry on this machine; "
                       "processor time is that of the command and of the engine's processes.\n\n"

@@ -26,14 +26,15 @@ final class StandbyShims: Sendable {
     var isClosed = false
   }
 
-  /// How many are kept for the next instances. One start takes about as long as making one ahead.
-  private static let count = 2
+  /// How many are kept for the next instances: a person's or a script's burst. Whoever starts more than that one after
+  /// another gains nothing from work that is done beside his own.
+  private static let count = 4
   /// Instances that are created and not started, and keep theirs.
   private static let claimedCount = 8
   /// How long at least: most are started at once, and what has been made for them is not to be thrown away in a burst.
   private static let claimedTime = Duration.seconds(1)
-  /// What is going on when one is taken is to be done first.
-  private static let delay = Duration.milliseconds(20)
+  /// For how long nobody must have taken one before more are made: what is going on is to be done first.
+  private static let delay = Duration.milliseconds(50)
   /// Without a new instance for so long, they go.
   private static let rest = Duration.seconds(10)
 
@@ -97,8 +98,12 @@ final class StandbyShims: Sendable {
   }
 
   private func refill(_ services: EngineServices) async {
-    try? await Task.sleep(for: Self.delay)
     while state.withLock({ !$0.isClosed && $0.free.count < Self.count }) {
+      let quiet = state.withLock { $0.lastUse } + Self.delay
+      if quiet > .now {
+        try? await Task.sleep(until: quiet)
+        continue
+      }
       // Without one the next start makes all by itself, and says what is wrong.
       guard let shim = try? await services.lifecycle.run({ try Self.make(services) }) else { break }
       let isLate = state.withLock { state in
