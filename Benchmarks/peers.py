@@ -74,6 +74,8 @@ class Peer:
         return self
 
     def stop(self):
+        # Anew: one that has not been used for minutes may have been closed at the other end.
+        self.connection.close()
         for container in json.loads(self.call("GET", "/containers/json?all=1")[1]):
             self.call("DELETE", f"/containers/{container['Id']}?force=1&v=1")
         self.connection.close()

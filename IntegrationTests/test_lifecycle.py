@@ -50,6 +50,18 @@ def test_restart(cli, sleeper, engine):
     assert after["Running"] and after["Pid"] != before["Pid"] and after["StartedAt"] > before["StartedAt"]
 
 
+def test_restart_of_one_that_is_removed_on_exit(cli, name, engine):
+    """A restart is not an exit: it stays, and so does what it has written."""
+    chosen = name()
+    cli("run", "-d", "--rm", "--init", "--name", chosen, IMAGE, "sleep", "100")
+    cli("exec", chosen, "touch", "/kept")
+    for _ in range(2):
+        cli("restart", "-t", "0", chosen)
+        assert cli.out("exec", chosen, "ls", "/kept") == "/kept"
+    cli("kill", chosen)
+    engine.wait_for(lambda: engine.request("GET", f"/containers/{chosen}/json").status == 404, what="it to be removed")
+
+
 @pytest.mark.parametrize("signal, status", [("KILL", 137), ("9", 137), ("SIGUSR1", 138)])
 def test_kill(cli, name, engine, signal, status):
     chosen = name()

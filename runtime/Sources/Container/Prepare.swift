@@ -83,12 +83,13 @@ public final class ContainerPreparation {
   ///   - configuration: the request.
   ///   - request: the same, as the new process will decode it.
   ///   - descriptors: what goes along to it, at most three.
+  ///   - meanwhile: called while the new process works on the request. Not where nil is returned; its error ends the
+  ///     container.
   public func complete(
-    _ configuration: ContainerConfiguration, request: [UInt8], descriptors: [Int32]
+    _ configuration: ContainerConfiguration, request: [UInt8], descriptors: [Int32],
+    meanwhile: () throws(ApusError) -> Void = {}
   ) throws(ApusError) -> Container? {
     guard !isOver, !request.isEmpty, request.count <= Self.longestRequest else { return abandon() }
-    // On its way while this process reads it too. If it turns out to be of another shape, so much for that process.
-    guard (try? UnixSocket.send(request, descriptors: descriptors, on: channel)) != nil else { return abandon() }
     var new: Plan
     do throws(ApusError) {
       new = try Plan(configuration, ahead: plan)
@@ -102,6 +103,14 @@ public final class ContainerPreparation {
     // A limit below what is in use already is refused, though it might do from the beginning.
     if new.limits != plan.limits, (try? cgroups.update(new.cgroupPath, resources: new.limits)) == nil {
       return abandon()
+    }
+    // Not before it is known to fit: a process that is given up must not have begun on the same layers.
+    guard (try? UnixSocket.send(request, descriptors: descriptors, on: channel)) != nil else { return abandon() }
+    do throws(ApusError) {
+      try meanwhile()
+    } catch {
+      discard()
+      throw error
     }
     isOver = true
     do throws(ApusError) {

@@ -114,6 +114,7 @@ extension RootFilesystem {
       options.append("volatile")
       // The mark of an earlier mount, by which the kernel would refuse another one: after a crash of the host there is
       // nobody to start this container again, and without one nothing is missing.
+      _ = unlink("\(work)/work/incompat/volatile/dirty")
       _ = rmdir("\(work)/work/incompat/volatile")
     }
     return try Mounts.overlay(lower: lower, upper: upper, work: work, options: options)

@@ -49,20 +49,32 @@ extension Shim {
       throw ApusError(.invalidArgument, "the shim of container \(id) was asked to create container \(request.id)")
     }
     exitPath = request.exitPath
-    log = try request.log.map { target throws(ApusError) in try JSONLog(target) }
-    listener = try Listener(path: request.socketPath, loop: loop)
-    listener?.onConnection = { [unowned self] in accept($0) }
     let ends = try StreamEnds(
       terminal: request.terminalSize, input: request.openStdin, output: true, error: true)
     let configuration = ContainerConfiguration(request, streams: ends.theirs)
-    let ahead = try preparation?.complete(configuration, request: encoded, descriptors: ends.descriptors)
+    let ahead = try preparation?.complete(
+      configuration, request: encoded, descriptors: ends.descriptors
+    ) { () throws(ApusError) in try openFiles(request) }
     preparation = nil
-    let container = if let ahead { ahead } else { try Container.create(configuration) }
+    let container: Container
+    if let ahead {
+      container = ahead
+    } else {
+      try openFiles(request)
+      container = try Container.create(configuration)
+    }
     self.container = container
     ownsProcesses = request.spec.linux?.namespaces.contains { $0.type == "pid" && $0.path.isEmpty } ?? false
     streams = try ends.hub(
       terminal: container.takeTerminal(), input: request.openStdin, closesInput: request.stdinOnce, log: log,
       loop: loop)
+  }
+
+  /// The log, and where daemons that come later find this shim.
+  private func openFiles(_ request: CreateRequest) throws(ApusError) {
+    log = try request.log.map { target throws(ApusError) in try JSONLog(target) }
+    listener = try Listener(path: request.socketPath, loop: loop)
+    listener?.onConnection = { [unowned self] in accept($0) }
   }
 
   /// Executes the program.
@@ -78,8 +90,9 @@ extension Shim {
       return beginEnd((error.cause as? ExecFailure)?.exitStatus ?? 128)
     }
     phase = .running
-    watchOOM()
+    // Who waits for the start does not wait for this: what is killed before is found when it ends.
     connection.send(Frame(.ok, tag: tag))
+    watchOOM()
   }
 }
 
