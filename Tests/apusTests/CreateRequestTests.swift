@@ -10,7 +10,8 @@ import Testing
     let syntax = DockerSyntax(["run"] + words + ["img", "cmd", "-x"], root: Apus.self)
     let run = try #require(try syntax.command.parseAsRoot(syntax.words) as? RunCommand)
     return try CreateRequest.body(
-      run.options.frequent, run.options.rare, image: run.words[0], command: Array(run.words.dropFirst()), detached: run.detach,
+      run.options.frequent, run.options.rare, image: run.words[0], command: Array(run.words.dropFirst()),
+      detached: run.detach,
       environment: { environment[$0] })
   }
 
