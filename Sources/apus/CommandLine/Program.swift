@@ -25,7 +25,10 @@ enum Program {
     guard syntax.command.configuration.subcommands.isEmpty else {
       return try Apus.parseAsRoot(syntax.path.dropFirst().map { $0.spelledName } + syntax.words)
     }
-    if syntax.command == RunCommand.self, let command = try? FrequentRunCommand.parseAsRoot(syntax.words) {
+    // Where help is asked for the parser answers with a command for that, which is the full one's to give.
+    if syntax.command == RunCommand.self,
+      let command = (try? FrequentRunCommand.parseAsRoot(syntax.words)) as? FrequentRunCommand
+    {
       return command
     }
     return try syntax.command.parseAsRoot(syntax.words)
