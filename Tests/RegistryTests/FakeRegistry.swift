@@ -63,7 +63,11 @@ final class FakeRegistry: Sendable {
     thread { [self] in
       while true {
         let connection = accept(socket, __SOCKADDR_ARG(), nil)
-        guard connection >= 0 else { return }
+        guard connection >= 0 else {
+          // By the one that uses it: its number would be another test's listener at once.
+          close(socket)
+          return
+        }
         thread { self.serve(connection) }
       }
     }
@@ -71,7 +75,6 @@ final class FakeRegistry: Sendable {
 
   func stop() {
     shutdown(listener, Int32(SHUT_RDWR))
-    close(listener)
   }
 
   private func serve(_ connection: Int32) {
