@@ -102,6 +102,9 @@ extension Container {
     var path = cgroupPath
     let below = configuration.cgroup.split(separator: "/").joined(separator: "/")
     if !below.isEmpty {
+      guard cgroups.version != 0 else {
+        throw ApusError(.unsupported, "cannot enter the control group \(below): the container \(id) has none")
+      }
       path += "/\(below)"
       try Cgroups.validate(path)
     }

@@ -98,7 +98,9 @@ enum OCIRole {
   }
 
   private static var defaultRoot: String {
-    if geteuid() != 0, let directory = getenv("XDG_RUNTIME_DIR") { return "\(String(cString: directory))/apus-runtime" }
+    if geteuid() != 0, let directory = getenv("XDG_RUNTIME_DIR"), directory[0] != 0 {
+      return "\(String(cString: directory))/apus-runtime"
+    }
     return "/run/apus-runtime"
   }
 }
