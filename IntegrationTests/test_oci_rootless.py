@@ -223,6 +223,28 @@ def test_delete_by_force(runtime, bundle, user):
     assert list(runtime.root.glob("[!.]*")) == []
 
 
+def test_root_of_a_user_namespace(runtime, bundle, user):
+    """So engines without root start their runtime, whose containers need no user namespace then."""
+    linux = bundle.config["linux"]
+    linux["namespaces"] = [item for item in linux["namespaces"] if item["type"] != "user"]
+    del linux["uidMappings"], linux["gidMappings"]
+    bundle.write()
+    words = f"{runtime.program} --root {runtime.root}"
+    script = f"""set -e
+    {words} run -d -b {bundle.path} c >/dev/null
+    {words} exec c sh -c 'id -u; cat /proc/self/uid_map; echo x >/dev/null'
+    {words} exec --user 7:8 c sh -c ': > /tmp/file'
+    {words} delete --force c"""
+    plain = runtime.command
+    runtime.command = lambda *words: [
+        *plain()[:-1], "unshare", "--user", "--map-root-user", "--map-auto", "--mount", *words]
+    lines = runtime("sh", "-c", script, check=0).stdout.splitlines()
+    runtime.command = plain
+    assert lines[0] == "0" and table(lines[1]) == [(0, user.uid, 1)]
+    assert owner(bundle.path / "rootfs/tmp/file") == (user.uids + 6, user.gids + 7)
+    assert list(runtime.root.glob("[!.]*")) == []
+
+
 def refused(runtime, bundle):
     """Runs what has to fail with one sentence and leave nothing; returns the sentence."""
     bundle.write()

@@ -15,7 +15,7 @@ extension Container {
     let cgroups = try Cgroups.driver(toMake: plan.cgroupPath)
     plan.cgroupVersion = cgroups.version
     // Rules of devices are the host's root's to set; who is not root has no right over devices to lose.
-    if geteuid() != 0 { plan.limits.devices = [] }
+    if !UserNamespace.isHostRoot { plan.limits.devices = [] }
     plan.sharesCgroup = (try? cgroups.processes(plan.cgroupPath).isEmpty) == false
     do {
       return try create(plan, cgroups: cgroups)

@@ -40,7 +40,7 @@ public struct CgroupNone: CgroupDriver {
 extension Cgroups {
   /// The driver for a group that is to be made: ``detect()``, or ``CgroupNone`` for a user who may not make it.
   public static func driver(toMake path: String) throws(ApusError) -> any CgroupDriver {
-    guard geteuid() != 0 else { return try detect() }
+    guard !UserNamespace.isHostRoot else { return try detect() }
     do throws(ApusError) {
       let driver = try detect()
       try validate(path)

@@ -125,8 +125,9 @@ struct Creation {
   /// An ordinary user has rights in a user namespace only; and containers without control groups where that user may make
   /// none, unless that is not wanted.
   private static func checkRights(_ configuration: ContainerConfiguration, rootless: String) throws(ApusError) {
-    guard geteuid() != 0 else { return }
-    guard configuration.spec.linux?.namespaces.contains(where: { $0.type == "user" }) == true else {
+    guard !UserNamespace.isHostRoot else { return }
+    let namespaces = configuration.spec.linux?.namespaces ?? []
+    guard geteuid() == 0 || namespaces.contains(where: { $0.type == "user" }) else {
       throw ApusError(
         .permissionDenied,
         "linux.namespaces: who is not root can only have containers with a user namespace; see spec --rootless")
