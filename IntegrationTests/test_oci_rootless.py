@@ -63,10 +63,6 @@ class UserRuntime(oci.Runtime):
             *map(str, words)
         ]
 
-    def wait_for_end(self, name):
-        """runc counts a process that nobody has waited for yet as running."""
-        self.wait_for(name, "stopped")
-
 
 @pytest.fixture(scope="module")
 def user():
@@ -159,7 +155,8 @@ def test_single_id(runtime, bundle, user):
 
 
 def test_ranges(runtime, bundle, user):
-    with_ranges(bundle, user).run("sh", "-c", "id -u; cat /proc/self/setgroups; cat /proc/self/uid_map /proc/self/gid_map").write()
+    bundle.run("sh", "-c", "cd /proc/self; id -u; cat setgroups uid_map gid_map")
+    with_ranges(bundle, user).write()
     lines = runtime("run", "-b", bundle.path, "c", check=0).stdout.splitlines()
     assert lines[:2] == ["0", "allow"]
     assert table("\n".join(lines[2:])) == [
@@ -195,7 +192,7 @@ def test_life(runtime, bundle, user, ranges):
         assert owner(bundle.path / "rootfs/tmp/executed") == (user.uids + 6, user.gids + 7)
     assert user.name in runtime("list", check=0).stdout
     runtime("kill", "c", "KILL", check=0)
-    runtime.wait_for_end("c")
+    runtime.wait_for("c", "stopped")
     runtime("delete", "c", check=0)
     assert runtime("state", "c").returncode == 1
     assert list(runtime.root.glob("[!.]*")) == []
@@ -210,7 +207,7 @@ def test_processes_without_a_group(ours, bundle):
     processes = json.loads(ours("ps", "--format", "json", "c", check=0).stdout)
     assert first in processes and len(processes) == 2
     ours("kill", "--all", "c", "KILL", check=0)
-    ours.wait_for_end("c")
+    ours.wait_for("c", "stopped")
     ours("delete", "c", check=0)
 
 
@@ -329,27 +326,31 @@ def test_what_needs_a_control_group_says_so(ours, bundle):
 
 @pytest.fixture
 def delegated(user):
-    """A group in every hierarchy that is the user's; a prefix of commands that run in it."""
+    """A group in every hierarchy that is the user's; a prefix of commands that run below it."""
     root = pathlib.Path("/sys/fs/cgroup")
     name = f"apus-test-{uuid.uuid4().hex[:8]}"
-    hierarchies = [path.parent for path in [root / "cgroup.procs", *root.glob("*/cgroup.procs")]
-                   if (path.parent / "tasks").exists() or path.parent.name == "unified"]
-    if not hierarchies:
-        pytest.skip("only where control groups are of version 1")
+    if (root / "cgroup.controllers").exists():
+        (root / "cgroup.subtree_control").write_text("+pids")
+        hierarchies = [root]
+    else:
+        hierarchies = [path.parent for path in root.glob("*/cgroup.procs")]
     groups = []
     for hierarchy in hierarchies:
         group = hierarchy / name
         group.mkdir()
         for file in ("cpuset.cpus", "cpuset.mems"):
-            if (group / file).exists():
+            if (hierarchy / file).exists():
                 (group / file).write_text((hierarchy / file).read_text())
         if (group / "cgroup.clone_children").exists():
             (group / "cgroup.clone_children").write_text("1")
-        for path in [group, *(group / file for file in ("tasks", "cgroup.procs", "cgroup.subtree_control"))]:
-            if path.exists():
-                os.chown(path, user.uid, user.gid)
-        groups.append(group)
-    files = " ".join(f"{group}/cgroup.procs" for group in groups)
+        # Not in the group itself: with members it could give no controller of version 2 to groups below.
+        (group / "own").mkdir()
+        groups += [group / "own", group]
+        for directory in (group, group / "own"):
+            for path in [directory, *(directory / file for file in ("tasks", "cgroup.procs", "cgroup.subtree_control"))]:
+                if path.exists():
+                    os.chown(path, user.uid, user.gid)
+    files = " ".join(f"{group}/cgroup.procs" for group in groups if group.name == "own")
     yield name, ["sh", "-c", f"for file in {files}; do echo $$ > $file || exit 99; done; exec \"$@\"", "sh"]
     deadline = time.monotonic() + 10
     for group in groups:
@@ -357,11 +358,11 @@ def delegated(user):
             try:
                 group.rmdir()
             except OSError:
-                assert time.monotonic() < deadline, (group, list(group.iterdir()))
+                assert time.monotonic() < deadline, group
                 time.sleep(0.05)
 
 
-def test_delegated_control_groups(ours, bundle, delegated):
+def test_delegated_control_groups(delegated, ours, bundle):
     name, prefix = delegated
     plain = ours.command
     ours.command = lambda *words: [*prefix, *plain(*words)]
@@ -369,9 +370,15 @@ def test_delegated_control_groups(ours, bundle, delegated):
     bundle.config["linux"]["resources"] = {"pids": {"limit": 10}, "devices": [{"allow": False, "access": "rwm"}]}
     bundle.write()
     ours("run", "-d", "-b", bundle.path, "c", check=0)
-    group = pathlib.Path(f"/sys/fs/cgroup/pids/{name}/c")
+    root = pathlib.Path("/sys/fs/cgroup")
+    group = next(path for path in (root / "pids" / name / "c", root / name / "c") if path.exists())
     assert (group / "pids.max").read_text() == "10\n"
     assert (group / "cgroup.procs").read_text().split() == [str(ours.state("c")["pid"])]
+    # Whoever is executed in it belongs to it in every hierarchy.
+    ours("exec", "-d", "--pid-file", ours.run_directory / "pid", "c", "sleep", "2000", check=0)
+    executed = (ours.run_directory / "pid").read_text()
+    for members in [group / "cgroup.procs", *root.glob(f"*/{name}/c/cgroup.procs")]:
+        assert executed in members.read_text().split(), members
     ours("update", "--pids-limit", "5", "c", check=0)
     assert (group / "pids.max").read_text() == "5\n"
     ours("pause", "c", check=0)
