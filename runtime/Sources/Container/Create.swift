@@ -14,6 +14,8 @@ extension Container {
     var plan = try Plan(configuration)
     let cgroups = try Cgroups.driver(toMake: plan.cgroupPath)
     plan.cgroupVersion = cgroups.version
+    // Rules of devices are the host's root's to set; who is not root has no right over devices to lose.
+    if !UserNamespace.isHostRoot { plan.limits.devices = [] }
     plan.sharesCgroup = (try? cgroups.processes(plan.cgroupPath).isEmpty) == false
     do {
       return try create(plan, cgroups: cgroups)
@@ -59,7 +61,8 @@ extension Container {
       if plan.namespaces.makes(.user) { try prepareUserNamespace(plan, process: process, channel: channel) }
       if let whenMade = plan.configuration.whenMade {
         let record = ContainerRecord(
-          id: plan.configuration.id, cgroupPath: plan.cgroupPath, linux: plan.linux, filter: plan.filter,
+          id: plan.configuration.id, cgroupPath: cgroups.version == 0 ? "" : plan.cgroupPath, linux: plan.linux,
+          filter: plan.filter,
           filterFlags: plan.filterFlags, bundle: plan.configuration.bundle,
           annotations: plan.configuration.spec.annotations)
         try whenMade(process, record)

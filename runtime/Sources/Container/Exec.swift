@@ -102,6 +102,9 @@ extension Container {
     var path = cgroupPath
     let below = configuration.cgroup.split(separator: "/").joined(separator: "/")
     if !below.isEmpty {
+      guard cgroups.version != 0 else {
+        throw ApusError(.unsupported, "cannot enter the control group \(below): the container \(id) has none")
+      }
       path += "/\(below)"
       try Cgroups.validate(path)
     }
@@ -171,7 +174,8 @@ struct ExecutedProcess {
     let labels = try SecurityLabels(configuration.process)
     // Moving, not being born into the group, where the first processors may not be all of the container's.
     try affinity?.applyAsAffinity("process.execCPUAffinity.initial")
-    try cgroups.enter(cgroupPath, clonedInto: affinity == nil)
+    // Nor where it was born through the user namespace, outside of the group.
+    try cgroups.enter(cgroupPath, clonedInto: affinity == nil && !isInUserNamespace)
     try finalAffinity?.applyAsAffinity("process.execCPUAffinity.final")
 
     // All at once, in the order the kernel knows to be right. Root and working directory become the container's.

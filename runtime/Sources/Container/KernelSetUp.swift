@@ -102,7 +102,8 @@ struct KernelSetUp: SetUpSteps {
   }
 
   mutating func fillDevices() throws(ApusError) {
-    try tree.fillDevices(plan.linux.devices, bindFromHost: plan.namespaces.makes(.user))
+    let mayMakeNodes = UserNamespace.isHostRoot && !plan.namespaces.makes(.user)
+    try tree.fillDevices(plan.linux.devices, bindFromHost: !mayMakeNodes)
   }
 
   mutating func openConsole() throws(ApusError) {

@@ -12,7 +12,7 @@ extension Container {
       return true
     }
     var delivered = false
-    for process in try cgroups.processes(cgroupPath) {
+    for process in try processes() {
       if try Processes.send(signal: number, toProcess: process) { delivered = true }
     }
     return delivered
@@ -26,5 +26,14 @@ extension Container {
   }
 
   /// The processes of the container, as the host numbers them.
-  public func processes() throws(ApusError) -> [pid_t] { try cgroups.processes(cgroupPath) }
+  public func processes() throws(ApusError) -> [pid_t] {
+    guard cgroups.version == 0 else { return try cgroups.processes(cgroupPath) }
+    // Without a group they are those of its process namespace; without that either, nobody but the first is known.
+    guard namespaces.makes(.process) else { return [process] }
+    let own = try Files.readLink("/proc/\(process)/ns/pid")
+    let directory = try Files.open("/proc", flags: O_RDONLY | O_DIRECTORY)
+    return try Files.entries(of: directory.raw).compactMap { pid_t($0.name) }.filter {
+      (try? Files.readLink("/proc/\($0)/ns/pid")) == own
+    }
+  }
 }

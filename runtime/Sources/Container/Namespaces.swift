@@ -41,8 +41,9 @@ struct Namespaces: Sendable, Equatable {
       && left.joined.map(\.path) == right.joined.map(\.path)
   }
 
-  init(_ section: LinuxSection) throws(ApusError) {
-    for namespace in section.namespaces {
+  /// Those of a container that exists: what they were made with is not asked for again.
+  init(_ namespaces: [LinuxNamespace]) throws(ApusError) {
+    for namespace in namespaces {
       guard let kind = Kind(named: namespace.type) else {
         throw ApusError(.invalidArgument, "unknown kind of namespace \"\(namespace.type)\"")
       }
@@ -51,6 +52,11 @@ struct Namespaces: Sendable, Equatable {
       }
       if namespace.path.isEmpty { made.append(kind) } else { joined.append((kind, namespace.path)) }
     }
+  }
+
+  /// Those of a container that is to be made.
+  init(_ section: LinuxSection) throws(ApusError) {
+    try self.init(section.namespaces)
     if made.contains(.user), section.uidMappings.isEmpty || section.gidMappings.isEmpty {
       throw ApusError(.invalidArgument, "a user namespace needs linux.uidMappings and linux.gidMappings")
     }
@@ -127,41 +133,6 @@ struct Namespaces: Sendable, Equatable {
     // unshare(2) has made it for our children; we join it ourselves.
     let namespace = try Files.open("/proc/self/ns/time_for_children", flags: O_RDONLY)
     try check(clinux_setns(namespace.raw, Kind.time.rawValue), "cannot enter the new time namespace")
-  }
-
-  /// Maps users and groups of the new user namespace of `process`; to be called by its parent.
-  static func map(
-    users: [LinuxIDMapping], groups: [LinuxIDMapping], of process: pid_t
-  ) throws(ApusError) {
-    func lines(_ mappings: [LinuxIDMapping]) -> String {
-      mappings.map { "\($0.containerID) \($0.hostID) \($0.size)\n" }.joined()
-    }
-    if geteuid() != 0 {
-      func isOwn(_ mappings: [LinuxIDMapping], _ id: UInt32) -> Bool {
-        mappings.count == 1 && mappings[0].size == 1 && mappings[0].hostID == id
-      }
-      guard isOwn(users, geteuid()), isOwn(groups, getegid()) else {
-        try map("newgidmap", groups, of: process)
-        return try map("newuidmap", users, of: process)
-      }
-      // What the kernel wants of somebody who maps nobody but himself.
-      try Files.write("deny", toExisting: "/proc/\(process)/setgroups")
-    }
-    try Files.write(lines(groups), toExisting: "/proc/\(process)/gid_map")
-    try Files.write(lines(users), toExisting: "/proc/\(process)/uid_map")
-  }
-
-  /// By a program that is allowed to do what its caller is not, within /etc/subuid and /etc/subgid.
-  private static func map(_ program: String, _ mappings: [LinuxIDMapping], of process: pid_t) throws(ApusError) {
-    let numbers = mappings.flatMap { [String($0.containerID), String($0.hostID), String($0.size)] }
-    let child = try Spawn.process(
-      "/usr/bin/\(program)", arguments: [program, String(process)] + numbers, newSession: false)
-    guard try Processes.wait(for: child)?.code == 0 else {
-      throw ApusError(
-        .permissionDenied,
-        "cannot map the ids of the container: \(program) refuses; the ranges of this user are in /etc/subuid and "
-          + "/etc/subgid")
-    }
   }
 
   /// Whether the calling process's user namespace has been denied any change of groups.

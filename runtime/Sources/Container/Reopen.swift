@@ -41,8 +41,9 @@ extension Container {
       id: record.id, status: "running", pid: process, bundle: record.bundle, annotations: record.annotations)
     try self.init(
       id: record.id, process: process, processDescriptor: Processes.open(process), cgroupPath: record.cgroupPath,
-      cgroups: Cgroups.driver(of: record.cgroupPath), namespaces: Namespaces(record.linux), filter: record.filter,
-      filterFlags: record.filterFlags, agent: SeccompAgent(record.linux.seccomp).map { ($0, state) },
+      cgroups: Cgroups.driver(of: record.cgroupPath), namespaces: Namespaces(record.linux.namespaces),
+      filter: record.filter, filterFlags: record.filterFlags,
+      agent: SeccompAgent(record.linux.seccomp).map { ($0, state) },
       domain: record.linux.personality.map(ExecutionDomain.number), channel: -1, terminal: -1, root: -1)
   }
 }

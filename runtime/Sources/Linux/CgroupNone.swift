@@ -40,24 +40,39 @@ public struct CgroupNone: CgroupDriver {
 extension Cgroups {
   /// The driver for a group that is to be made: ``detect()``, or ``CgroupNone`` for a user who may not make it.
   public static func driver(toMake path: String) throws(ApusError) -> any CgroupDriver {
-    guard geteuid() != 0 else { return try detect() }
+    guard !UserNamespace.isHostRoot else { return try detect() }
     do throws(ApusError) {
       let driver = try detect()
-      let target = try driver.makeCloneTarget(path)
-      if target >= 0 { close(target) }
+      try validate(path)
+      try checkDelegation(path, version: driver.version)
+      // In every hierarchy, or in none.
+      try driver.create(path, resources: CgroupResources())
       return driver
     } catch  where [EACCES, EPERM, EROFS, ENOENT].contains(error.errno) {
       return CgroupNone()
     }
   }
 
-  /// The driver for a group that has been made, or not.
+  /// The driver for a recorded group; an empty path is that of a container that has none.
   public static func driver(of path: String) throws(ApusError) -> any CgroupDriver {
-    guard geteuid() != 0 else { return try detect() }
-    guard let driver = try? detect(), let target = try? driver.cloneTarget(path), target >= 0 else {
-      return CgroupNone()
+    path.isEmpty ? CgroupNone() : try detect()
+  }
+
+  /// Throws where an ordinary user could make the group and not enter it: the kernel asks for the right to write to the
+  /// member list of the group, and in a v2 hierarchy to that of the closest group above both it and the user's own.
+  private static func checkDelegation(_ path: String, version: Int) throws(ApusError) {
+    let unified = version == 2 ? root : "\(root)/unified"
+    if let own = ownUnifiedGroup, Files.exists("\(unified)/cgroup.procs") {
+      let shared = zip(path.split(separator: "/"), own.split(separator: "/")).prefix { $0 == $1 }.map { "/\($0.0)" }
+      try checkWritable("\(unified)\(shared.joined())/cgroup.procs")
     }
-    close(target)
-    return driver
+    let hierarchies = version == 2 ? [root] : (CgroupV1.hierarchies + ["unified"]).map { "\(root)/\($0)" }
+    for hierarchy in hierarchies where Files.exists("\(hierarchy)/\(path)/cgroup.procs") {
+      try checkWritable("\(hierarchy)/\(path)/cgroup.procs")
+    }
+  }
+
+  private static func checkWritable(_ file: String) throws(ApusError) {
+    try check(access(file, W_OK), "cannot write to \(file)")
   }
 }

@@ -72,11 +72,19 @@ public enum Cgroups {
   /// The parent of the calling process's own group, with a slash behind; empty at the top, and where cgroup v1 is used.
   /// Not the group itself: one with processes in it cannot give its controllers to groups below.
   public static var ownParent: String {
-    guard let bytes = try? Files.read("/proc/self/cgroup", limit: 1 << 16) else { return "" }
-    let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+    let lines = ownGroups
     guard lines.count == 1, lines[0].hasPrefix("0::/") else { return "" }
     let parts = lines[0].dropFirst(4).split(separator: "/").dropLast()
     return parts.isEmpty ? "" : parts.joined(separator: "/") + "/"
+  }
+
+  /// The calling process's own group in the v2 hierarchy, with a slash in front; nil without that hierarchy.
+  static var ownUnifiedGroup: Substring? { ownGroups.first { $0.hasPrefix("0::/") }?.dropFirst(3) }
+
+  /// One line for each hierarchy (cgroups(7), /proc/pid/cgroup).
+  private static var ownGroups: [Substring] {
+    guard let bytes = try? Files.read("/proc/self/cgroup", limit: 1 << 16) else { return [] }
+    return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
   }
 
   /// Checks a group's path: relative, without `.` and `..`, of a bounded length.

@@ -122,9 +122,17 @@ struct Creation {
     }
   }
 
-  /// A user who may make no control groups has containers without; unless that is not wanted.
+  /// An ordinary user has rights in a user namespace only; and containers without control groups where that user may make
+  /// none, unless that is not wanted.
   private static func checkRights(_ configuration: ContainerConfiguration, rootless: String) throws(ApusError) {
-    guard rootless == "false", geteuid() != 0 else { return }
+    guard !UserNamespace.isHostRoot else { return }
+    let namespaces = configuration.spec.linux?.namespaces ?? []
+    guard geteuid() == 0 || namespaces.contains(where: { $0.type == "user" }) else {
+      throw ApusError(
+        .permissionDenied,
+        "linux.namespaces: who is not root can only have containers with a user namespace; see spec --rootless")
+    }
+    guard rootless == "false" else { return }
     guard try Cgroups.driver(toMake: configuration.cgroupPath).version != 0 else {
       throw ApusError(
         .permissionDenied,

@@ -98,7 +98,13 @@ enum OCIRole {
   }
 
   private static var defaultRoot: String {
-    if geteuid() != 0, let directory = getenv("XDG_RUNTIME_DIR") { return "\(String(cString: directory))/apus-runtime" }
+    // Root in a user namespace, started by an engine of an ordinary user, has that user's directory; but not where this
+    // is a container's own root.
+    let isRoot = getenv("USER").map { String(cString: $0) } == "root"
+    let isUser = geteuid() != 0 || !isRoot && !UserNamespace.isHostRoot
+    if isUser, let directory = getenv("XDG_RUNTIME_DIR"), directory[0] != 0 {
+      return "\(String(cString: directory))/apus-runtime"
+    }
     return "/run/apus-runtime"
   }
 }

@@ -12,7 +12,10 @@ extension Command {
     optionsAnywhere: false
   ) { (invocation) throws(ApusError) in
     let stored = try StoredContainer(invocation.id, root: invocation.global.root)
-    let processes = try Cgroups.driver(of: stored.record.cgroupPath).processes(stored.record.cgroupPath).sorted()
+    // The group's, which can outlive the first process; without a group, whoever is with that process.
+    let cgroups = try Cgroups.driver(of: stored.record.cgroupPath)
+    var processes = try cgroups.processes(stored.record.cgroupPath).sorted()
+    if cgroups.version == 0, try stored.status() != .stopped { processes = try stored.open().processes().sorted() }
     switch invocation.options.value("format") ?? "table" {
     case "json":
       var writer = JSONWriter()

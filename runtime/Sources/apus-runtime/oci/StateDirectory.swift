@@ -28,10 +28,21 @@ final class StateDirectory {
     if mkdirat(AT_FDCWD, "\(root)/\(id)", 0o700) < 0 {
       var why = errno
       if why == ENOENT {
-        try Files.makeDirectories(root, mode: 0o700)
-        why = mkdirat(AT_FDCWD, "\(root)/\(id)", 0o700) < 0 ? errno : 0
+        // Sticky, so that nobody tidies it away below $XDG_RUNTIME_DIR (XDG Base Directory Specification).
+        why = 0
+        do throws(ApusError) {
+          try Files.makeDirectories(root, mode: geteuid() == 0 ? 0o700 : 0o1700)
+        } catch {
+          guard let number = error.errno else { throw error }
+          why = number
+        }
+        if why == 0 { why = mkdirat(AT_FDCWD, "\(root)/\(id)", 0o700) < 0 ? errno : 0 }
       }
       if why == EEXIST { throw ApusError(.conflict, "container with given ID already exists") }
+      if why == EACCES, geteuid() != 0 {
+        throw ApusError(
+          errno: why, "this user may not keep the state of containers in \(root) (set XDG_RUNTIME_DIR, or give --root)")
+      }
       if why != 0 { throw ApusError(errno: why, "cannot make the directory \(root)/\(id)") }
     }
     self.id = id
