@@ -25,9 +25,10 @@ def namespaces():
 
 
 def files(engine):
+    """But for the database, and for marks of what has yet to reach the disk, which go by themselves."""
     return sorted(
         str(path) for base in (engine.root, engine.run) for path in base.rglob("*")
-        if not path.name.startswith("apus.db"))
+        if not path.name.startswith("apus.db") and "unsynced" not in path.parts)
 
 
 def at_rest(engine):
