@@ -254,7 +254,8 @@ def test_a_cut_connection_is_taken_up_again(apus, registry, engine):
 
     size = len(on_blob(registry, script))
     apus("pull", "-q", f"{registry.address}/team/box:1")
-    assert len(sent) >= 3 and sum(sent) <= size + (64 << 10)
+    # What was under way when a connection ended may have to be sent again; nothing begins anew.
+    assert len(sent) >= 3 and sum(sent) < size + size // 2
     apus("rmi", f"{registry.address}/team/box:1")
 
 
