@@ -1,6 +1,7 @@
 """Many cycles leave as much behind as none."""
 
 import concurrent.futures
+import time
 import os
 import pathlib
 import socket
@@ -32,7 +33,8 @@ def files(engine):
 
 
 def at_rest(engine):
-    """Waits until nothing stands by for the next instance any more."""
+    """Waits until nothing stands by for the next instance any more. At first there may be nothing yet."""
+    time.sleep(1)
     engine.wait_for(lambda: not list((engine.run / "instances").iterdir()), timeout=30, what="standby shims to go")
 
 

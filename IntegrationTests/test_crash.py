@@ -85,6 +85,8 @@ def test_what_stands_by_may_die(own_engine):
         kill(pid)
     assert apus.out("start", "-a", claimed) == "later"
     apus("rm", claimed)
+    # At first the next ones may not have been made yet.
+    time.sleep(1)
     engine.wait_for(lambda: not list((engine.run / "instances").iterdir()), timeout=30, what="all of them to go")
     Traces(engine, [*standing, claimed]).settled(Traces(engine).descriptors())
     children = pathlib.Path(f"/proc/{engine.process.pid}/task/{engine.process.pid}/children")
