@@ -56,7 +56,7 @@ def test_restart_of_one_that_is_removed_on_exit(cli, name, engine):
     cli("run", "-d", "--rm", "--init", "--name", chosen, IMAGE, "sleep", "100")
     cli("exec", chosen, "touch", "/kept")
     for _ in range(2):
-        cli("restart", "-t", "0", chosen)
+        cli("restart", "-t", "5", chosen)
         assert cli.out("exec", chosen, "ls", "/kept") == "/kept"
     cli("kill", chosen)
     engine.wait_for(lambda: engine.request("GET", f"/containers/{chosen}/json").status == 404, what="it to be removed")
