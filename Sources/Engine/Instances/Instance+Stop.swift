@@ -93,6 +93,8 @@ extension Instance {
   /// Signals the first process. One that has just ended is no error: its exit is on its way.
   private func deliver(_ signal: Int32) async throws {
     guard let sandbox else {
+      // It has ended between two signals, unless the daemon has let go of all of them.
+      guard services.isClosing else { return }
       throw ApusError(.unavailable, "container \(id) cannot be signalled: the daemon is stopping")
     }
     do {
