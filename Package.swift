@@ -70,10 +70,18 @@ let package = Package(
         .product(name: "Crypto", package: "swift-crypto"),
       ], swiftSettings: settings),
     .target(
+      name: "Network",
+      dependencies: [
+        runtime("Errors"), runtime("Linux"), runtime("Netlink"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ], swiftSettings: settings),
+    .target(
       name: "Engine",
       dependencies: [
-        "ImageSpec", "Layers", "Registry",
-        runtime("Errors"), runtime("Linux"), runtime("RuntimeSpec"), runtime("SandboxProtocol"),
+        "ImageSpec", "Layers", "Network", "Registry",
+        runtime("Errors"), runtime("Linux"), runtime("Netlink"), runtime("RuntimeSpec"), runtime("SandboxProtocol"),
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -109,6 +117,14 @@ let package = Package(
     .testTarget(
       name: "LayersTests", dependencies: ["Layers", "ImageSpec", runtime("Errors"), runtime("Linux")],
       swiftSettings: settings),
+    .testTarget(
+      name: "NetworkTests",
+      dependencies: [
+        "Network", runtime("Errors"), runtime("Linux"), runtime("Netlink"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ], swiftSettings: settings),
     .testTarget(
       name: "RegistryTests", dependencies: ["Registry", "ImageSpec", runtime("Errors")], swiftSettings: settings),
     .testTarget(

@@ -14,6 +14,7 @@ let package = Package(
   products: [
     .library(name: "Errors", targets: ["Errors"]),
     .library(name: "Linux", targets: ["Linux"]),
+    .library(name: "Netlink", targets: ["Netlink"]),
     .library(name: "RuntimeSpec", targets: ["RuntimeSpec"]),
     .library(name: "SandboxProtocol", targets: ["SandboxProtocol"]),
     .executable(name: "apus-runtime", targets: ["apus-runtime"]),
@@ -26,6 +27,7 @@ let package = Package(
     .target(name: "CStart", cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "Errors", swiftSettings: settings),
     .target(name: "Linux", dependencies: ["CLinux", "Errors"], swiftSettings: settings),
+    .target(name: "Netlink", dependencies: ["CLinux", "Errors", "Linux"], swiftSettings: settings),
     .target(name: "RuntimeSpec", dependencies: ["Errors"], swiftSettings: settings),
     .target(name: "SandboxProtocol", dependencies: ["Errors", "RuntimeSpec"], swiftSettings: settings),
     .target(
@@ -37,6 +39,7 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(name: "RuntimeSpecTests", dependencies: ["RuntimeSpec", "Errors"], swiftSettings: settings),
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "Errors"], swiftSettings: settings),
+    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "Linux", "Errors"], swiftSettings: settings),
     .testTarget(
       name: "SandboxProtocolTests", dependencies: ["SandboxProtocol", "RuntimeSpec", "Errors"], swiftSettings: settings),
     // Real containers need a caller with a single thread, which a test runner is not.
