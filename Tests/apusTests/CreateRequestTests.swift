@@ -81,14 +81,6 @@ import Testing
       host["Devices"] == [["PathOnHost": "/dev/null", "PathInContainer": "/dev/n", "CgroupPermissions": "r"]])
   }
 
-  @Test("ports, single and in ranges")
-  func ports() throws {
-    let host = try body("-p", "8080:80", "-p", "127.0.0.1:53:53/udp", "-p", "[::1]:1-2:3-4")["HostConfig"]
-    #expect(host["PortBindings"]["80/tcp"] == [["HostIp": "", "HostPort": "8080"]])
-    #expect(host["PortBindings"]["53/udp"] == [["HostIp": "127.0.0.1", "HostPort": "53"]])
-    #expect(host["PortBindings"]["4/tcp"] == [["HostIp": "::1", "HostPort": "2"]])
-  }
-
   @Test(
     "what cannot be meant is refused here",
     arguments: [
@@ -108,6 +100,7 @@ import Testing
     arguments: [
       [], ["-it", "--rm"], ["-d", "--name", "n", "-p", "80:8080/udp"], ["-v", "a:/b:ro", "-v", "/c"],
       ["--network", "none", "-e", "A=1", "-w", "/x", "-u", "1:2"],
+      ["--network", "name=a,alias=b", "--net", "c", "-p", "target=80,published=8080"],
     ])
   func frequent(words: [String]) throws {
     let syntax = DockerSyntax(["run"] + words + ["img", "cmd", "--rm"], root: Apus.self)
@@ -134,7 +127,8 @@ import Testing
     let body = try body(
       "-it", "-e", "A=1", "-v", "a:/b", "--memory", "64m", "--ulimit", "core=0", "-p", "80:80", "--tmpfs", "/t",
       "--health-cmd", "x", "--label", "k=v", "--device", "/dev/null", "--cap-add", "ALL", "--sysctl", "a.b=1",
-      "--mount", "type=volume,source=v,target=/v,volume-nocopy", "--stop-timeout", "3", "--network-alias", "n")
+      "--mount", "type=volume,source=v,target=/v,volume-nocopy", "--stop-timeout", "3", "--network", "net",
+      "--network-alias", "n")
     let decoded = try JSONDecoder().decode(ContainerCreateRequest.self, from: Data(body.bytes()))
     #expect(decoded.config.image == "img")
     #expect(decoded.config.cmd?.values == ["cmd", "-x"])

@@ -23,6 +23,14 @@ extension CompletionKind {
     .custom { _, _, _ in ask("/volumes", "Volumes").compactMap { $0["Name"].string } }
   }
 
+  /// The ones without a daemon too, for where none runs.
+  static var networks: CompletionKind {
+    .custom { _, _, _ in
+      let names = ask("/networks").compactMap { $0["Name"].string }
+      return names.isEmpty ? ["bridge", "host", "none"] : names
+    }
+  }
+
   /// A list from a daemon that runs; completing a word does not start one, and says nothing when it fails.
   private static func ask(_ target: String, _ member: String? = nil) -> [JSON] {
     guard

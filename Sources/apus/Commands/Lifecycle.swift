@@ -172,27 +172,3 @@ struct RenameCommand: Verb {
 
   func run() throws { try client().request("POST", Target.container(name, "rename", [("name", newName)])) }
 }
-
-struct UpdateCommand: Verb {
-  static let configuration = CommandConfiguration(
-    commandName: "update", abstract: "Change the limits of containers.",
-    discussion: "apus update --memory 512m --cpus 2 web")
-
-  @OptionGroup var connection: ConnectionOptions
-  @OptionGroup var limits: UpdatableLimits
-  @Option(help: .init("What to do when the program ends.", valueName: "policy"))
-  var restart: String?
-  @Argument(help: .init(valueName: "container"), completion: .containers)
-  var names: [String]
-
-  func run() throws {
-    let body = try CreateRequest.update(limits, restart: restart)
-    guard !body.members.isEmpty else { throw UsageError("Say what to change, such as --memory 512m.") }
-    try EachObject(client: client()).run(
-      names, "POST", body: body, target: { Target.container($0, "update") },
-      shown: { name, answer in
-        for warning in answer["Warnings"].strings { Console.warn("Warning: \(warning)") }
-        return name
-      })
-  }
-}

@@ -48,7 +48,9 @@ struct PsOptions: ParsableArguments {
   var last: Int?
   @Option(
     name: .shortAndLong,
-    help: .init("Show those that match: status, name, label, id, ancestor, exited, volume, ….", valueName: "key=value"))
+    help: .init(
+      "Show those that match: status, name, label, id, ancestor, exited, volume, network, publish, ….",
+      valueName: "key=value"))
   var filter: [String] = []
   @OptionGroup var format: FormatOptions
 
@@ -97,7 +99,7 @@ enum PsRow {
       "Mounts": .string(mounts.map { full ? $0 : Humanize.ellipsis($0, 15) }.joined(separator: ",")),
       "Names": .string(names.joined(separator: ",")),
       "Networks": .string(container["NetworkSettings"]["Networks"].members.map(\.key).sorted().joined(separator: ",")),
-      "Ports": .string(ports(container["Ports"].elements)),
+      "Ports": .string(PortList.text(container["Ports"].elements)),
       "RunningFor": .string(Humanize.ago(created)),
       "Size": .string(size(container)),
       "State": container["State"],
@@ -109,14 +111,5 @@ enum PsRow {
     let writable = Humanize.size(container["SizeRw"].int ?? 0)
     guard let total = container["SizeRootFs"].int, total > 0 else { return writable }
     return "\(writable) (virtual \(Humanize.size(total)))"
-  }
-
-  static func ports(_ ports: [JSON]) -> String {
-    ports.map { port in
-      let inside = "\(port["PrivatePort"].int ?? 0)/\(port["Type"].string ?? "tcp")"
-      guard let outside = port["PublicPort"].int, outside > 0 else { return inside }
-      let address = port["IP"].string ?? ""
-      return "\(address.contains(":") ? "[\(address)]" : address):\(outside)->\(inside)"
-    }.sorted().joined(separator: ", ")
   }
 }

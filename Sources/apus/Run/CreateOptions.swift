@@ -26,8 +26,9 @@ struct FrequentOptions: ParsableArguments {
   @Option(name: .shortAndLong, help: .init("Publish a port.", valueName: "[[ip:]port:]port[/protocol]"))
   var publish: [String] = []
   @Option(
-    name: [.long, .customLong("net")], help: .init("Network to join.", valueName: "network"),
-    completion: .list(["none", "host", "bridge"]))
+    name: [.long, .customLong("net")],
+    help: .init("Network to join, or container:NAME, host, none.", valueName: "network|name=network,…"),
+    completion: .networks)
   var network: [String] = []
 }
 
@@ -225,17 +226,22 @@ struct NetworkOptions: ParsableArguments {
   var networkAlias: [String] = []
   @Flag(name: [.customShort("P"), .long], help: "Publish every exposed port.")
   var publishAll = false
-  @Option(help: .init("Expose a port.", valueName: "port[/protocol]"))
+  @Option(help: .init("Expose a port.", valueName: "port[-port][/protocol]"))
   var expose: [String] = []
-  @Option(help: .init("IPv4 address.", valueName: "address"))
+  @Option(help: .init("IPv4 address in the first network.", valueName: "address"))
   var ip: String?
-  @Option(help: .init("IPv6 address.", valueName: "address"))
+  @Option(help: .init("IPv6 address in the first network.", valueName: "address"))
   var ip6: String?
   @Option(help: .init("Link-local address.", valueName: "address"))
   var linkLocalIp: [String] = []
   @Option(help: .init("Ethernet address.", valueName: "address"))
   var macAddress: String?
-  @Option(help: .init("Link to another container.", valueName: "container"), completion: .containers)
+  @Option(
+    help: .init("Most traffic in the first network, in bits a second.", valueName: "ingress=10mbit,egress=5mbit"))
+  var networkRate: String?
+  @Option(
+    help: .init("Know another container by a name of one's own.", valueName: "container[:alias]"),
+    completion: .containers)
   var link: [String] = []
   @Option(help: .init("Name server.", valueName: "address"))
   var dns: [String] = []
@@ -243,7 +249,8 @@ struct NetworkOptions: ParsableArguments {
   var dnsOption: [String] = []
   @Option(help: .init("Search domain.", valueName: "domain"))
   var dnsSearch: [String] = []
-  @Option(help: .init("Add a line to /etc/hosts.", valueName: "name:address"))
+  @Option(
+    help: .init("Add a line to /etc/hosts; host-gateway is the host's address.", valueName: "name:address"))
   var addHost: [String] = []
 }
 

@@ -5,8 +5,8 @@ import Errors
 /// What is wrong in an option is said here, before the daemon is asked; what the daemon knows better (does the image
 /// exist, can the host do it) is left to it.
 struct CreateRequest {
-  private var config: [JSON.Member] = []
-  private var host: [JSON.Member] = []
+  private(set) var config: [JSON.Member] = []
+  private(set) var host: [JSON.Member] = []
 
   /// - Parameters:
   ///   - rare: nil where none of them was given.
@@ -40,45 +40,49 @@ struct CreateRequest {
   }
 
   /// The changes that `update` asks for.
-  static func update(_ limits: UpdatableLimits, restart: String?) throws -> JSON {
+  static func update(
+    _ limits: UpdatableLimits, restart: String?, publish: [String] = [], unpublish: [String] = []
+  ) throws -> JSON {
     var request = CreateRequest()
     try request.updatable(limits)
     if let restart { request.host("RestartPolicy", try restartPolicy(restart)) }
+    for (key, option, texts) in [("PublishPorts", "publish", publish), ("UnpublishPorts", "unpublish", unpublish)] {
+      let ports = try texts.flatMap { try PortArgument.published($0, option: option) }
+      if !ports.isEmpty { request.host(key, PortArgument.bindings(ports)) }
+    }
     return .object(request.host)
   }
 
-  private init() {}
-
   // MARK: Members
 
-  private mutating func config(_ key: String, _ value: JSON) { config.append(.init(key: key, value: value)) }
-  private mutating func host(_ key: String, _ value: JSON) { host.append(.init(key: key, value: value)) }
+  mutating func config(_ key: String, _ value: JSON) { config.append(.init(key: key, value: value)) }
+  mutating func host(_ key: String, _ value: JSON) { host.append(.init(key: key, value: value)) }
 
-  private mutating func config(_ key: String, _ value: String?) {
+  mutating func config(_ key: String, _ value: String?) {
     if let value { config(key, .string(value)) }
   }
 
-  private mutating func host(_ key: String, _ value: String?) {
+  mutating func host(_ key: String, _ value: String?) {
     if let value { host(key, .string(value)) }
   }
 
-  private mutating func host(_ key: String, _ value: Int?) {
+  mutating func host(_ key: String, _ value: Int?) {
     if let value { host(key, JSON(value)) }
   }
 
-  private mutating func host(_ key: String, _ values: [String]) {
+  mutating func host(_ key: String, _ values: [String]) {
     if !values.isEmpty { host(key, JSON(values)) }
   }
 
-  private mutating func host(_ key: String, _ value: Bool) {
+  mutating func host(_ key: String, _ value: Bool) {
     if value { host(key, JSON.bool(true)) }
   }
 
-  private mutating func host(_ key: String, pairs: [String]) {
+  mutating func host(_ key: String, pairs: [String]) {
     if !pairs.isEmpty { host(key, JSON.object(Self.members(pairs))) }
   }
 
-  private mutating func host(_ key: String, bytes text: String?, option: String, unlimited: Bool = false) throws {
+  mutating func host(_ key: String, bytes text: String?, option: String, unlimited: Bool = false) throws {
     guard let text else { return }
     if unlimited, text == "-1" { return host(key, JSON(-1)) }
     guard let value = Quantity.bytes(text) else {
@@ -313,66 +317,6 @@ struct CreateRequest {
   private mutating func logging(_ rare: RareOptions) {
     guard rare.logDriver != nil || !rare.logOpt.isEmpty else { return }
     host("LogConfig", ["Type": .string(rare.logDriver ?? ""), "Config": .object(Self.members(rare.logOpt))])
-  }
-
-  // MARK: Network
-
-  /// Fills in the host configuration, and returns the member for the endpoints.
-  private mutating func network(_ frequent: FrequentOptions, _ network: NetworkOptions?) throws -> JSON? {
-    let networks = frequent.network.map(Self.networkName)
-    host("NetworkMode", JSON.string(networks.first ?? "default"))
-    if let network { names(network) }
-    var exposed = try (network?.expose ?? []).flatMap(PortArgument.exposed)
-      .map { JSON.Member(key: $0, value: .object([])) }
-    var bindings: JSON = [:]
-    for port in try frequent.publish.flatMap(PortArgument.published) {
-      if !exposed.contains(where: { $0.key == port.inside }) {
-        exposed.append(.init(key: port.inside, value: .object([])))
-      }
-      let binding: JSON = ["HostIp": .string(port.address), "HostPort": .string(port.outside)]
-      bindings[port.inside] = .array(bindings[port.inside].elements + [binding])
-    }
-    if !exposed.isEmpty { config("ExposedPorts", .object(exposed)) }
-    if !bindings.members.isEmpty { host("PortBindings", bindings) }
-    return Self.endpoints(network, networks)
-  }
-
-  private mutating func names(_ network: NetworkOptions) {
-    config("Hostname", network.hostname)
-    config("Domainname", network.domainname)
-    config("MacAddress", network.macAddress)
-    host("Dns", network.dns)
-    host("DnsOptions", network.dnsOption)
-    host("DnsSearch", network.dnsSearch)
-    host("ExtraHosts", network.addHost)
-    host("Links", network.link)
-    host("PublishAllPorts", network.publishAll)
-  }
-
-  /// `name=foo,alias=bar` is `foo` here.
-  private static func networkName(_ text: String) -> String {
-    guard text.contains("=") else { return text }
-    let fields = text.split(separator: ",").map(String.init)
-    return fields.first { $0.hasPrefix("name=") }.map { String($0.dropFirst(5)) } ?? text
-  }
-
-  private static func endpoints(_ network: NetworkOptions?, _ networks: [String]) -> JSON? {
-    var addresses: JSON = [:]
-    if let value = network?.ip { addresses["IPv4Address"] = .string(value) }
-    if let value = network?.ip6 { addresses["IPv6Address"] = .string(value) }
-    if let values = network?.linkLocalIp, !values.isEmpty { addresses["LinkLocalIPs"] = JSON(values) }
-    let aliases = network?.networkAlias ?? []
-    guard !addresses.members.isEmpty || !aliases.isEmpty || networks.count > 1 else { return nil }
-    var members: [JSON.Member] = []
-    for (position, name) in (networks.isEmpty ? ["default"] : networks).enumerated() {
-      var endpoint: JSON = [:]
-      if position == 0 {
-        if !addresses.members.isEmpty { endpoint["IPAMConfig"] = addresses }
-        if !aliases.isEmpty { endpoint["Aliases"] = JSON(aliases) }
-      }
-      members.append(.init(key: name, value: endpoint))
-    }
-    return ["EndpointsConfig": .object(members)]
   }
 }
 

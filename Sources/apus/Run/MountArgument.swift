@@ -44,7 +44,7 @@ enum MountArgument {
     var mount: JSON = ["Type": "volume"]
     var bind: JSON = [:], volume: JSON = [:], tmpfs: JSON = [:]
     var labels: [JSON.Member] = [], driverOptions: [JSON.Member] = []
-    for field in fields(text) {
+    for field in FieldList.split(text) {
       let parts = field.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
       let key = parts[0].lowercased()
       let value = parts.count > 1 ? parts[1] : nil
@@ -99,79 +99,5 @@ enum MountArgument {
   private static func pair(_ text: String) -> JSON.Member {
     let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     return .init(key: parts[0], value: .string(parts.count > 1 ? parts[1] : ""))
-  }
-
-  /// Splits as CSV does.
-  private static func fields(_ text: String) -> [String] {
-    var fields = [""]
-    var quoted = false
-    for character in text {
-      switch character {
-      case "\"": quoted.toggle()
-      case "," where !quoted: fields.append("")
-      default: fields[fields.count - 1].append(character)
-      }
-    }
-    return fields
-  }
-}
-
-/// The arguments of `--publish` and `--expose`.
-enum PortArgument {
-  struct Published: Equatable {
-    /// `80/tcp`
-    let inside: String
-    let address: String
-    /// Empty: any free port.
-    let outside: String
-  }
-
-  static func exposed(_ text: String) throws -> [String] {
-    let (ports, transport) = split(text)
-    guard let range = range(ports) else {
-      throw UsageError("Option --expose cannot be '\(text)': it wants PORT[-PORT][/PROTOCOL].")
-    }
-    return range.map { "\($0)/\(transport)" }
-  }
-
-  static func published(_ text: String) throws -> [Published] {
-    func failure(_ why: String) -> UsageError {
-      UsageError("Option --publish cannot be '\(text)': \(why).")
-    }
-    var (ports, transport) = split(text)
-    var address = ""
-    if ports.hasPrefix("["), let end = ports.firstIndex(of: "]") {
-      address = String(ports[ports.index(after: ports.startIndex)..<end])
-      ports = String(ports[ports.index(after: end)...].drop { $0 == ":" })
-    } else if ports.filter({ $0 == ":" }).count >= 2, let colon = ports.firstIndex(of: ":") {
-      address = String(ports[..<colon])
-      ports = String(ports[ports.index(after: colon)...])
-    }
-    let sides = ports.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-    guard (1...2).contains(sides.count), let last = sides.last, let inside = range(last) else {
-      throw failure("it wants [[IP:]PORT:]PORT[/PROTOCOL]")
-    }
-    if sides.count == 1 || sides[0].isEmpty {
-      return inside.map { Published(inside: "\($0)/\(transport)", address: address, outside: "") }
-    }
-    guard let outside = range(sides[0]) else { throw failure("'\(sides[0])' is not a port") }
-    if outside.count == inside.count {
-      return zip(inside, outside).map { Published(inside: "\($0)/\(transport)", address: address, outside: "\($1)") }
-    }
-    guard inside.count == 1 else { throw failure("the two ranges of ports have different lengths") }
-    return [Published(inside: "\(inside.lowerBound)/\(transport)", address: address, outside: sides[0])]
-  }
-
-  private static func split(_ text: String) -> (String, String) {
-    let parts = text.split(separator: "/", maxSplits: 1).map(String.init)
-    return (parts.first ?? "", parts.count > 1 ? parts[1].lowercased() : "tcp")
-  }
-
-  private static func range(_ text: String) -> ClosedRange<Int>? {
-    let parts = text.split(separator: "-", omittingEmptySubsequences: false).map { Int($0) }
-    guard (1...2).contains(parts.count), let first = parts.first ?? nil, let last = parts.last ?? nil,
-      first <= last, first >= 1, last <= 65535
-    else { return nil }
-    return first...last
   }
 }

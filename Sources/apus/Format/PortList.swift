@@ -1,0 +1,63 @@
+/// The ports of a container in one cell, in Docker's order: `443/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`.
+enum PortList {
+  private struct Port {
+    let address: String
+    /// 0 where it is exposed and not published.
+    let outside: Int
+    let inside: Int
+    let transport: String
+
+    init(_ port: JSON) {
+      address = port["IP"].string ?? ""
+      outside = Int(port["PublicPort"].int ?? 0)
+      inside = Int(port["PrivatePort"].int ?? 0)
+      transport = port["Type"].string ?? "tcp"
+    }
+
+    /// Published under another number.
+    var isTranslated: Bool { outside > 0 && outside != inside }
+
+    static func precedes(_ left: Port, _ right: Port) -> Bool {
+      if left.inside != right.inside { return left.inside < right.inside }
+      let isV6 = (left.address.contains(":"), right.address.contains(":"))
+      if isV6.0 != isV6.1 { return isV6.1 }
+      if left.address != right.address { return left.address < right.address }
+      return left.outside != right.outside ? left.outside < right.outside : left.transport < right.transport
+    }
+  }
+
+  /// Ports that follow one another, inside and outside.
+  private struct Run {
+    let first: Port
+    var count = 1
+
+    func isContinued(by port: Port) -> Bool {
+      port.inside == first.inside + count && port.transport == first.transport && port.address == first.address
+        && port.outside == (first.outside == 0 ? 0 : first.outside + count)
+    }
+
+    var text: String {
+      let inside = "\(Self.range(first.inside, count))/\(first.transport)"
+      if first.outside == 0 { return inside }
+      let address = first.address.contains(":") ? "[\(first.address)]" : first.address
+      return "\(address):\(Self.range(first.outside, count))->\(inside)"
+    }
+
+    private static func range(_ first: Int, _ count: Int) -> String {
+      count == 1 ? "\(first)" : "\(first)-\(first + count - 1)"
+    }
+  }
+
+  static func text(_ ports: [JSON]) -> String {
+    var runs: [Run] = []
+    for port in ports.map(Port.init).sorted(by: Port.precedes) {
+      if let position = runs.lastIndex(where: { $0.isContinued(by: port) }) {
+        runs[position].count += 1
+      } else {
+        runs.append(Run(first: port))
+      }
+    }
+    return (runs.filter { !$0.first.isTranslated } + runs.filter { $0.first.isTranslated })
+      .map(\.text).joined(separator: ", ")
+  }
+}
