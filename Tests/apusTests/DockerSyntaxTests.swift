@@ -33,6 +33,12 @@ import Testing
     #expect(words(["rm", "-f=true", "a"]) == ["-f", "a"])
   }
 
+  @Test("a flag that is neither on nor off can be said to be either")
+  func triple() {
+    #expect(words(["network", "create", "--ipv4=false", "--ipv6=true", "n"]) == ["--no-ipv4", "--ipv6", "n"])
+    #expect(words(["network", "create", "--internal=false", "n"]) == ["n"])
+  }
+
   @Test("after the image every word belongs to the program")
   func handsOn() {
     #expect(
@@ -83,7 +89,18 @@ import Testing
       "commit -a me -m text -c CMD x y", "inspect -f {{.Id}} -s x", "rename a b", "update -m 5m --cpus 2 x", "wait x",
       "top x aux", "stats --no-stream x", "events --since 1m --until 0s -f type=container", "images -aq --digests",
       "rmi -f x", "tag a b", "pull -q a", "save -o f a b", "load -i f -q", "history -H --no-trunc a", "info -f json",
-      "version --format json", "volume create -d local --label a=b v", "volume ls -q", "volume inspect v",
+      "version --format json",
+      "run -d -P -p 8080:80 -p 53:53/udp --expose 1-2 --network a --network name=b,alias=c --ip 10.0.0.2 --ip6 fd00::2 x",
+      "run --net a --net-alias b --link-local-ip 169.254.1.1 --mac-address 02:42:ac:11:00:02 --link x:y --dns 1.1.1.1 x",
+      "run --dns-search a --dns-opt b --dns-option c --add-host a:1.2.3.4 --network-rate ingress=1mbit x", "port x",
+      "port x 80/udp", "container port x", "update -p 8080:80 --unpublish 80 x", "ps --filter network=a -f publish=80",
+      "network create -d bridge -o a=b --label c=d --internal --attachable --ipv4=false --ipv6 --subnet 10.0.0.0/24 x",
+      "network create --gateway 10.0.0.1 --ip-range 10.0.0.0/25 --aux-address a=10.0.0.2 --ipam-driver x --ipam-opt a=b x",
+      "network ls -q -f driver=bridge --no-trunc --format {{.ID}}", "network list", "network inspect -f {{.Id}} -v x y",
+      "network rm -f x y", "network remove x", "network connect --ip 10.0.0.2 --ip6 fd00::2 --alias a --link x:y a x",
+      "network connect --link-local-ip 169.254.1.1 --driver-opt a=b --gw-priority -1 a x", "network disconnect -f a x",
+      "network prune -f --filter label=a", "inspect --type network x", "volume create -d local --label a=b v",
+      "volume ls -q", "volume inspect v",
       "volume rm -f v", "volume prune -af", "image ls", "image rm a", "image prune -af", "image bootstrap debian:12",
       "image bootstrap debian:12 --include a,b --init --force", "container ls -a", "container prune -f",
       "system df -v", "system prune -af --volumes", "system info", "container run img", "container rm -f x",

@@ -14,8 +14,8 @@ struct DockerSyntax {
   /// Whether a word should have named a command and did not.
   private(set) var unknown: String?
 
-  /// Flags that are on unless they are said to be off.
-  private static let invertible: Set<String> = ["sig-proxy", "pause", "human"]
+  /// Flags whose `=false` says something; the others are off anyway.
+  private static let invertible: Set<String> = ["sig-proxy", "pause", "human", "ipv4", "ipv6"]
 
   var command: any ParsableCommand.Type { path[path.count - 1] }
 

@@ -16,8 +16,10 @@ enum Failure {
   /// The daemon's sentence, with what to do where the daemon cannot know that.
   static func sentence(_ failure: APIFailure) -> String {
     let text = sentence(failure.message)
-    if failure.status == 404, text.hasPrefix("No such container: ") {
-      return String(text.dropLast(text.hasSuffix(".") ? 1 : 0)) + "; 'apus ps --all' lists what there is."
+    guard failure.status == 404, text.hasSuffix(".") else { return text }
+    if text.hasPrefix("No such container: ") { return "\(text.dropLast()); 'apus ps --all' lists what there is." }
+    if text.hasPrefix("network "), text.hasSuffix(" not found.") {
+      return "N\(text.dropFirst().dropLast()); 'apus network ls' lists what there is."
     }
     return text
   }

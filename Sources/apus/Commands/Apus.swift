@@ -18,11 +18,11 @@ struct Apus: ParsableCommand {
       RunCommand.self, CreateCommand.self, ExecCommand.self, PsCommand.self, StartCommand.self, StopCommand.self,
       RestartCommand.self, KillCommand.self, PauseCommand.self, UnpauseCommand.self, RmCommand.self, LogsCommand.self,
       AttachCommand.self, CpCommand.self, DiffCommand.self, ExportCommand.self, CommitCommand.self,
-      InspectCommand.self, RenameCommand.self, UpdateCommand.self, WaitCommand.self, TopCommand.self,
+      InspectCommand.self, RenameCommand.self, UpdateCommand.self, PortCommand.self, WaitCommand.self, TopCommand.self,
       StatsCommand.self, EventsCommand.self, ImagesCommand.self, PullCommand.self, PushCommand.self, TagCommand.self,
       RmiCommand.self, SaveCommand.self, LoadCommand.self, ImportCommand.self, HistoryCommand.self, SearchCommand.self,
       LoginCommand.self, LogoutCommand.self, ImageCommand.self, ManifestCommand.self, ContainerCommand.self,
-      VolumeCommand.self, SystemCommand.self,
+      NetworkCommand.self, VolumeCommand.self, SystemCommand.self,
       RegistryCommand.self, InfoCommand.self, VersionCommand.self, CompletionCommand.self,
     ])
 
@@ -52,7 +52,8 @@ struct ContainerCommand: ParsableCommand {
       StopCommand.self,
       RestartCommand.self, KillCommand.self, PauseCommand.self, UnpauseCommand.self, RmCommand.self, LogsCommand.self,
       AttachCommand.self, CpCommand.self, DiffCommand.self, ExportCommand.self, CommitCommand.self,
-      ContainerInspectCommand.self, RenameCommand.self, UpdateCommand.self, WaitCommand.self, TopCommand.self,
+      ContainerInspectCommand.self, RenameCommand.self, UpdateCommand.self, PortCommand.self, WaitCommand.self,
+      TopCommand.self,
       StatsCommand.self, ContainerPruneCommand.self,
     ])
 }

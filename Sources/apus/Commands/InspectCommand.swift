@@ -3,12 +3,16 @@ import Errors
 
 /// What `inspect` can look for.
 enum ObjectKind: String, Sendable, CaseIterable {
-  case container, image, volume
+  case container, image, network, volume
+
+  /// For sentences.
+  static let names = "container, image, network or volume"
 
   func target(_ name: String, size: Bool) -> String {
     switch self {
     case .container: Target.container(name, "json", [("size", Target.flag(size))])
     case .image: Target.path(["images", name, "json"])
+    case .network: Target.path(["networks", name])
     case .volume: Target.path(["volumes", name])
     }
   }
@@ -56,7 +60,7 @@ struct InspectOptions: ParsableArguments {
 
 struct InspectCommand: Verb {
   static let configuration = CommandConfiguration(
-    commandName: "inspect", abstract: "Show everything about containers, images and volumes.",
+    commandName: "inspect", abstract: "Show everything about containers, images, networks and volumes.",
     discussion: """
       apus inspect --format '{{.State.Pid}}' web
       apus inspect --format '{{json .Mounts}}' web
@@ -66,7 +70,7 @@ struct InspectCommand: Verb {
   @OptionGroup var connection: ConnectionOptions
   @OptionGroup var options: InspectOptions
   @Option(
-    help: .init("Look for this kind only: container, image or volume.", valueName: "kind"),
+    help: .init("Look for this kind only: \(ObjectKind.names).", valueName: "kind"),
     completion: .list(ObjectKind.allCases.map(\.rawValue)))
   var type: String?
   @Flag(name: .shortAndLong, help: "Show the sizes of containers.")
@@ -78,7 +82,7 @@ struct InspectCommand: Verb {
     var kinds = ObjectKind.allCases
     if let type {
       guard let kind = ObjectKind(rawValue: type) else {
-        throw UsageError("Option --type wants container, image or volume, not '\(type)'.")
+        throw UsageError("Option --type wants \(ObjectKind.names), not '\(type)'.")
       }
       kinds = [kind]
     }
@@ -121,4 +125,20 @@ struct VolumeInspectCommand: Verb {
   var names: [String]
 
   func run() throws { try options.run(names, kinds: [.volume], size: false, try client()) }
+}
+
+struct NetworkInspectCommand: Verb {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect", abstract: "Show everything about networks.",
+    discussion: "apus network inspect --format '{{range .IPAM.Config}}{{.Subnet}} {{end}}' backend")
+  static let flags = "verbose v"
+
+  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var options: InspectOptions
+  @Flag(name: .shortAndLong, help: .hidden)
+  var verbose = false
+  @Argument(help: .init(valueName: "network"), completion: .networks)
+  var names: [String]
+
+  func run() throws { try options.run(names, kinds: [.network], size: false, try client()) }
 }

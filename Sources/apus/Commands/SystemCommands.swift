@@ -121,12 +121,16 @@ struct SystemPruneCommand: Verb {
 
   func run() throws {
     let what =
-      ["every stopped container", all ? "every image that no container uses" : "every image without a name"]
+      ["every stopped container", "every network that no container is in"]
+      + [all ? "every image that no container uses" : "every image without a name"]
       + (volumes ? ["every anonymous volume that no container uses"] : [])
     try options.confirm("This removes \(what.joined(separator: ", ")).")
     let client = try client()
     let steps: [(kind: String, extra: [String], list: String, title: String)] =
-      [("containers", [], "ContainersDeleted", "Deleted containers")]
+      [
+        ("containers", [], "ContainersDeleted", "Deleted containers"),
+        ("networks", [], "NetworksDeleted", "Deleted networks"),
+      ]
       + (volumes ? [("volumes", [], "VolumesDeleted", "Deleted volumes")] : [])
       + [("images", ["dangling=\(!all)"], "ImagesDeleted", "Deleted images")]
     var reclaimed: Int64 = 0
