@@ -20,6 +20,7 @@ extension ContainerStats {
     memoryStats.failcnt = sample.memoryFailures == 0 ? nil : sample.memoryFailures
     memoryStats.stats = sample.memoryDetails
     blkioStats.ioServiceBytesRecursive = sample.blockBytes.map(BlkioEntry.init)
+    networks = sample.interfaces.isEmpty ? nil : sample.interfaces.mapValues(NetworkStats.init)
     blkioStats.ioServicedRecursive = sample.blockOperations.isEmpty ? nil : sample.blockOperations.map(BlkioEntry.init)
   }
 }
@@ -36,6 +37,20 @@ extension CPUStats {
     throttlingData.periods = sample.throttledPeriods
     throttlingData.throttledPeriods = sample.throttledCount
     throttlingData.throttledTime = sample.throttledTime
+  }
+}
+
+extension NetworkStats {
+  init(_ counters: InterfaceCounters) {
+    self.init()
+    rxBytes = counters.receivedBytes
+    rxPackets = counters.receivedPackets
+    rxErrors = counters.receiveErrors
+    rxDropped = counters.receiveDrops
+    txBytes = counters.sentBytes
+    txPackets = counters.sentPackets
+    txErrors = counters.sendErrors
+    txDropped = counters.sendDrops
   }
 }
 

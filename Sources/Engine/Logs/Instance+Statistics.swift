@@ -17,7 +17,12 @@ extension Instance {
       throw error
     }
     var sample = StatsSample(try SandboxStatistics(json: reply, subject: "The shim's statistics"))
-    let host = try await services.blocking.run { try HostUsage() }
+    let (process, sharesHostNetwork) = (current.state.pid, current.configuration.network.mode == "host")
+    let (host, interfaces) = try await services.blocking.run {
+      // A process that has just ended has no interfaces to tell of.
+      (try HostUsage(), sharesHostNetwork ? [:] : (try? InterfaceCounters.all(of: process)) ?? [:])
+    }
+    sample.interfaces = interfaces
     sample.systemCPU = host.cpuTotal
     sample.onlineCPUs = host.onlineCPUs
     // "No limit" is all there is.

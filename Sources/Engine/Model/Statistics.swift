@@ -35,6 +35,8 @@ public struct StatsSample: Sendable {
   public var pidsLimit: UInt64 = 0
   public var blockBytes: [BlockIO] = []
   public var blockOperations: [BlockIO] = []
+  /// By interface; empty where it has the host's.
+  public var interfaces: [String: InterfaceCounters] = [:]
   public init() {}
 }
 
