@@ -128,7 +128,7 @@ public struct ContainerCreateResponse: WireValue, Equatable, Sendable {
 
 /// Networks to connect to at creation, by name.
 public struct NetworkingConfig: WireValue, Equatable, Sendable {
-  @Field public var endpointsConfig: [String: EndpointSettings]?
+  @Field public var endpointsConfig: [String: EndpointSettings?]?
 
   public init() {}
 

@@ -173,7 +173,7 @@ public struct NetworkSettings: WireValue, Equatable, Sendable {
   @Field public var bridge: String
   @Field public var sandboxID: String
   @Field public var sandboxKey: String
-  @Field public var ports: [String: [PortBinding]?]
+  @Field public var ports: [String: [PortBindingConfig]?]
   @Field public var hairpinMode: Bool
   @Field public var linkLocalIPv6Address: String
   @Field public var linkLocalIPv6PrefixLen: Int
@@ -213,7 +213,7 @@ public struct NetworkSettings: WireValue, Equatable, Sendable {
   }
 }
 
-/// A container's place in one network.
+/// A container's place in one network: what is asked for, and while it runs what it got.
 public struct EndpointSettings: WireValue, Equatable, Sendable {
   @Field public var ipamConfig: EndpointIPAMConfig?
   @Field public var links: [String]?

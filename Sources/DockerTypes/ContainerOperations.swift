@@ -4,23 +4,33 @@ import FoundationEssentials
 public struct ContainerUpdateRequest: WireValue, Equatable, Sendable {
   public var resources = ContainerResources()
   public var restartPolicy: RestartPolicyConfig?
+  /// Ports to publish from now on, in the form of `HostConfig.PortBindings`. Docker does not have it.
+  public var publishPorts: [String: [PortBindingConfig]?]?
+  /// Published ports to withdraw, in the same form; what is empty matches any.
+  public var unpublishPorts: [String: [PortBindingConfig]?]?
 
   public init() {}
 
   private enum CodingKeys: String, CodingKey {
     case restartPolicy = "RestartPolicy"
+    case publishPorts = "PublishPorts"
+    case unpublishPorts = "UnpublishPorts"
   }
 
   public init(from decoder: any Decoder) throws {
     resources = try ContainerResources(from: decoder)
     let fields = try decoder.container(keyedBy: CodingKeys.self)
     restartPolicy = try fields.decodeIfPresent(RestartPolicyConfig.self, forKey: .restartPolicy)
+    publishPorts = try fields.decodeIfPresent([String: [PortBindingConfig]?].self, forKey: .publishPorts)
+    unpublishPorts = try fields.decodeIfPresent([String: [PortBindingConfig]?].self, forKey: .unpublishPorts)
   }
 
   public func encode(to encoder: any Encoder) throws {
     try resources.encode(to: encoder)
     var fields = encoder.container(keyedBy: CodingKeys.self)
     try fields.encodeIfPresent(restartPolicy, forKey: .restartPolicy)
+    try fields.encodeIfPresent(publishPorts, forKey: .publishPorts)
+    try fields.encodeIfPresent(unpublishPorts, forKey: .unpublishPorts)
   }
 }
 

@@ -7,7 +7,7 @@ public struct HostConfig: WireValue, Equatable, Sendable {
   @Field public var containerIDFile: String
   @Field public var logConfig: LogConfig
   @Field public var networkMode: String
-  @Field public var portBindings: [String: [PortBinding]?]?
+  @Field public var portBindings: [String: [PortBindingConfig]?]?
   @Field public var restartPolicy: RestartPolicyConfig
   @Field public var autoRemove: Bool
   @Field public var volumeDriver: String
@@ -101,7 +101,7 @@ public struct HostConfig: WireValue, Equatable, Sendable {
     _containerIDFile = try fields.decode(Field<String>.self, forKey: .containerIDFile)
     _logConfig = try fields.decode(Field<LogConfig>.self, forKey: .logConfig)
     _networkMode = try fields.decode(Field<String>.self, forKey: .networkMode)
-    _portBindings = try fields.decode(Field<[String: [PortBinding]?]?>.self, forKey: .portBindings)
+    _portBindings = try fields.decode(Field<[String: [PortBindingConfig]?]?>.self, forKey: .portBindings)
     _restartPolicy = try fields.decode(Field<RestartPolicyConfig>.self, forKey: .restartPolicy)
     _autoRemove = try fields.decode(Field<Bool>.self, forKey: .autoRemove)
     _volumeDriver = try fields.decode(Field<String>.self, forKey: .volumeDriver)
@@ -292,7 +292,7 @@ public struct RestartPolicyConfig: WireValue, Equatable, Sendable {
 }
 
 /// One host address that a container's port is published on.
-public struct PortBinding: WireValue, Equatable, Sendable {
+public struct PortBindingConfig: WireValue, Equatable, Sendable {
   @Field public var hostIP: String
   @Field public var hostPort: String
 

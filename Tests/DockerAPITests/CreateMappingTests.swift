@@ -43,8 +43,13 @@ struct CreateMappingTests {
     #expect(made.security.seccomp == "unconfined")
     #expect(made.namespaces.ipc == "host")
     #expect(made.namespaces.pid == nil)
-    #expect(made.network.mode == "none")
-    #expect(made.network.exposedPorts == ["80/tcp"])
+    #expect(made.network.mode == "front")
+    #expect(made.network.exposedPorts == ["53/udp", "80/tcp"])
+    #expect(
+      made.network.ports == [
+        PortBinding(proto: .udp, port: 53, hostAddress: "127.0.0.1"),
+        PortBinding(proto: .tcp, port: 80, hostPorts: 8_080...8_090),
+      ])
     #expect(made.network.extraHosts == ["x:1.2.3.4"])
     #expect(made.volumesFrom == ["o:ro"])
     #expect(made.devices == [DeviceMapping(hostPath: "/dev/null", containerPath: "/dev/x", permissions: "r")])
@@ -75,11 +80,10 @@ struct CreateMappingTests {
     #expect(answer.args == ["-c", "x y"])
     #expect(answer.name == "/web")
     #expect(answer.config.hostname == "h")
-    #expect(answer.config.exposedPorts?.keys.sorted() == ["80/tcp"])
+    #expect(answer.config.exposedPorts?.keys.sorted() == ["53/udp", "80/tcp"])
     #expect(answer.config.volumes?.keys.sorted() == ["/v"])
     #expect(answer.config.healthcheck?.retries == 4)
     #expect(answer.state.running && answer.state.startedAt == "0001-01-01T00:00:00Z")
-    #expect(answer.networkSettings.networks["none"]?.aliases == ["al"])
   }
 
   @Test func anInstanceOfAnotherMakerIsDescribed() throws {

@@ -3,6 +3,8 @@ import Engine
 import Errors
 import FoundationEssentials
 import NIOCore
+import Netlink
+import Network
 import Testing
 
 @testable import DockerAPI
@@ -20,7 +22,10 @@ struct ListTests {
   }
 
   private func allows(_ filters: String, all: Bool = false, _ record: InstanceRecord) throws -> Bool {
-    try ContainerFilter(try Filters(json: filters), all: all, ancestors: [], before: nil, since: nil).allows(record)
+    try ContainerFilter(
+      try Filters(json: filters), all: all, ancestors: [], before: nil, since: nil,
+      networks: NetworkDirectory(exampleNetworks)
+    ).allows(record)
   }
 
   @Test func onlyTheRunningUnlessAskedOtherwise() throws {
@@ -40,12 +45,31 @@ struct ListTests {
     }
     #expect(try !allows(#"{"name":["^eb"]}"#, web))
     #expect(try allows(#"{"label":["app=web-1"]}"#, web))
-    #expect(try allows(#"{"network":["bridge"]}"#, web))
-    #expect(try !allows(#"{"publish":["80"]}"#, web))
+  }
+
+  @Test func networksAndPortsAreFilters() throws {
+    var request = ContainerCreateRequest()
+    request.config.image = "debian:12"
+    request.config.exposedPorts = ["80/tcp": EmptyObject(), "53/udp": EmptyObject()]
+    let port = PublishedPort(
+      proto: .tcp, hostAddress: IPAddress(.v4, 0), hostPort: 8_080, address: IPAddress(.v4, 0xac11_0005), port: 80)
+    let web = try running(try exampleRecord(request), "05", ports: [port])
+    for filters in [
+      #"{"network":["bridge"]}"#, #"{"network":["ddd"]}"#, #"{"network":["front","bridge"]}"#,
+      #"{"publish":["8080"]}"#, #"{"publish":["8000-9000/tcp"]}"#, #"{"expose":["80"]}"#, #"{"expose":["50-60/udp"]}"#,
+      #"{"expose":["81"],"publish":["8080/tcp"]}"#,
+    ] { #expect(try allows(filters, web), "\(filters)") }
+    for filters in [
+      #"{"network":["front"]}"#, #"{"publish":["80"]}"#, #"{"publish":["8080/udp"]}"#, #"{"expose":["53"]}"#,
+      #"{"expose":["8080"]}"#,
+    ] { #expect(try !allows(filters, web), "\(filters)") }
   }
 
   @Test func impossibleValuesAreRefused() throws {
-    for filters in [#"{"status":["asleep"]}"#, #"{"exited":["x"]}"#, #"{"health":["ill"]}"#] {
+    for filters in [
+      #"{"status":["asleep"]}"#, #"{"exited":["x"]}"#, #"{"health":["ill"]}"#, #"{"publish":["1:2"]}"#,
+      #"{"expose":["x/tcp"]}"#, #"{"publish":["80/icmp"]}"#,
+    ] {
       #expect(throws: ApusError.self) { try allows(filters, record("a", .running)) }
     }
   }
@@ -71,7 +95,8 @@ struct ListTests {
   }
 
   @Test func aSummaryHasDockersShape() throws {
-    let summary = ContainerSummary(try record("web", .running), image: "debian:12", now: Date())
+    let summary = ContainerSummary(
+      try record("web", .running), image: "debian:12", now: Date(), networks: NetworkDirectory(exampleNetworks))
     #expect(summary.command == "sleep '1 d'")
     #expect(summary.names == ["/web"])
     #expect(summary.networkSettings.networks.keys.sorted() == ["bridge"])

@@ -3,19 +3,15 @@ import Engine
 import Errors
 import FoundationEssentials
 
-/// What the API gives back as it was given, and the engine has no use for: how binds were spelled, ports to publish,
-/// lists that were empty rather than null. Kept as JSON without its zero values.
+/// What the API gives back as it was given, and the engine has no use for: how binds and ports were spelled, lists that
+/// were empty rather than null. Kept as JSON without its zero values.
 enum ClientData {
   private static let hostKey = "docker.HostConfig"
-  private static let networkingKey = "docker.NetworkingConfig"
 
   static func remember(_ request: ContainerCreateRequest, in data: inout [String: String]) throws(ApusError) {
     do {
       try CompactEncoding.$omitsZeros.withValue(true) {
         if let host = request.hostConfig { data[hostKey] = try encoded(host) }
-        if let endpoints = request.networkingConfig, endpoints.endpointsConfig?.isEmpty == false {
-          data[networkingKey] = try encoded(endpoints)
-        }
       }
     } catch {
       throw ApusError(.internal, "the request cannot be remembered", cause: error)
@@ -23,8 +19,6 @@ enum ClientData {
   }
 
   static func hostConfig(_ data: [String: String]) -> HostConfig? { decoded(data[hostKey]) }
-
-  static func networking(_ data: [String: String]) -> NetworkingConfig? { decoded(data[networkingKey]) }
 
   private static func encoded(_ value: some Encodable) throws -> String {
     String(decoding: try WireEncoder.encode(value), as: UTF8.self)

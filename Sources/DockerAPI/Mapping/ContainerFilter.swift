@@ -2,6 +2,7 @@ import DockerTypes
 import Engine
 import Errors
 import FoundationEssentials
+import Network
 
 /// Which containers a `GET /containers/json` wants.
 struct ContainerFilter: Sendable {
@@ -17,7 +18,10 @@ struct ContainerFilter: Sendable {
   let ancestors: [AncestorImage]
   let before: Date?
   let since: Date?
+  let networks: NetworkDirectory
   private let exitCodes: [Int32]
+  private let published: [PortText]
+  private let exposed: [PortText]
 
   struct AncestorImage: Sendable {
     let id: String
@@ -25,13 +29,16 @@ struct ContainerFilter: Sendable {
   }
 
   init(
-    _ filters: Filters, all: Bool, ancestors: [AncestorImage], before: Date?, since: Date?
+    _ filters: Filters, all: Bool, ancestors: [AncestorImage], before: Date?, since: Date?, networks: NetworkDirectory
   ) throws(ApusError) {
     self.filters = filters
     self.all = all || !filters["status"].isEmpty
     self.ancestors = ancestors
     self.before = before
     self.since = since
+    self.networks = networks
+    published = try Self.ports("publish", filters)
+    exposed = try Self.ports("expose", filters)
     for status in filters["status"] where InstanceStatus(rawValue: status) == nil {
       throw ApusError(.invalidArgument, "invalid filter 'status=\(status)'")
     }
@@ -63,43 +70,50 @@ struct ContainerFilter: Sendable {
     return filters.allows("status") { $0 == state.status.rawValue }
       && filters.allows("health") { $0 == (state.health?.status ?? .none).rawValue }
       && filters.allows("id") { record.id.hasPrefix($0) }
-      && filters.allows("name") { Self.matches(record.name, $0) }
+      && filters.allows("name") { pattern in
+        // With or without its slash.
+        FilterPattern.matches(record.name, pattern) || FilterPattern.matches("/" + record.name, pattern)
+      }
       && filters.allows(labels: record.resolved.labels)
-      && filters.allows("network") { Self.isOn(record, network: $0) }
+      && filters.allows("network") { isOn(record, network: $0) }
       && filters.allows("isolation") { $0 == record.configuration.isolation.rawValue || $0 == "default" }
       && filters.allows("volume") { wanted in
         record.mounts.contains { $0.name == wanted || $0.target == wanted || $0.source == wanted }
       }
-      && filters.allows("expose") { Self.exposes(record, $0) }
-      && filters["publish"].isEmpty
+      && (published.isEmpty && exposed.isEmpty || publishes(record) || exposes(record))
       && (filters["ancestor"].isEmpty || ancestors.contains { Self.descends(record, from: $0) })
   }
 
-  /// A name filter is a regular expression that may match the name with or without its slash.
-  private static func matches(_ name: String, _ pattern: String) -> Bool {
-    if pattern.utf8.allSatisfy({ isPlain($0) }) { return name.contains(pattern) }
-    guard let expression = try? Regex(pattern) else { return name.contains(pattern) }
-    return ("/" + name).firstMatch(of: expression) != nil || name.firstMatch(of: expression) != nil
+  private static func ports(_ key: String, _ filters: Filters) throws(ApusError) -> [PortText] {
+    var ports: [PortText] = []
+    for value in filters[key] {
+      if value.contains(":") {
+        throw ApusError(.invalidArgument, "filter for '\(key)' should not contain ':': \(value)")
+      }
+      do {
+        ports.append(try PortText(value))
+      } catch {
+        throw ApusError(.invalidArgument, "error while looking up for \(key) \(value): \(error.message)")
+      }
+    }
+    return ports
   }
 
-  private static func isPlain(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
-      true
-    default: false
+  private func isOn(_ record: InstanceRecord, network: String) -> Bool {
+    networks.memberships(of: record).contains { $0.name == network || $0.networkID.hasPrefix(network) }
+  }
+
+  private func publishes(_ record: InstanceRecord) -> Bool {
+    record.state.ports.contains { port in
+      published.contains { $0.proto == port.proto && $0.ports.contains(port.hostPort) }
     }
   }
 
-  private static func isOn(_ record: InstanceRecord, network: String) -> Bool {
-    let mode = record.configuration.network.mode
-    guard let predefined = PredefinedNetwork(mode: mode) else { return mode == network }
-    return predefined.rawValue == network || predefined.id.hasPrefix(network)
-  }
-
-  private static func exposes(_ record: InstanceRecord, _ wanted: String) -> Bool {
-    let port = wanted.contains("/") ? wanted : wanted + "/tcp"
-    return record.resolved.exposedPorts.contains(port)
+  private func exposes(_ record: InstanceRecord) -> Bool {
+    record.resolved.exposedPorts.contains { text in
+      guard let port = try? PortText(text) else { return false }
+      return exposed.contains { $0.proto == port.proto && $0.ports.overlaps(port.ports) }
+    }
   }
 
   private static func descends(_ record: InstanceRecord, from image: AncestorImage) -> Bool {

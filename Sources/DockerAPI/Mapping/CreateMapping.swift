@@ -27,7 +27,7 @@ extension InstanceConfiguration {
     resources.oomScoreAdj = host.oomScoreAdj == 0 ? nil : host.oomScoreAdj
     security = try SecurityConfiguration(host)
     namespaces = NamespaceConfiguration(host)
-    network = NetworkConfiguration(config, host)
+    network = try NetworkConfiguration(config, host, request.networkingConfig)
     mounts = try MountConfiguration.all(config, host)
     volumesFrom = host.volumesFrom ?? []
     devices = (host.resources.devices ?? []).map(DeviceMapping.init)
@@ -42,10 +42,6 @@ extension InstanceConfiguration {
         .unsupported,
         "could not select device driver \"\(first.driver)\" with capabilities: \(first.capabilities ?? []): "
           + "device requests (GPUs) are not available in this version, use --device")
-    }
-    if let links = host.links, !links.isEmpty {
-      throw ApusError(
-        .unsupported, "links are not available: put the containers on one network, where they find each other by name")
     }
     try ClientData.remember(request, in: &clientData)
   }
@@ -126,20 +122,6 @@ extension NamespaceConfiguration {
     uts = host.utsMode.nonEmpty
     cgroup = host.cgroupnsMode.nonEmpty
     user = host.usernsMode.nonEmpty
-  }
-}
-
-extension NetworkConfiguration {
-  init(_ config: ContainerConfig, _ host: HostConfig) {
-    self.init()
-    mode = host.networkMode.nonEmpty ?? "default"
-    extraHosts = host.extraHosts ?? []
-    dns = host.dns ?? []
-    dnsSearch = host.dnsSearch ?? []
-    dnsOptions = host.dnsOptions ?? []
-    disabled = config.networkDisabled ?? false
-    exposedPorts = Set(config.exposedPorts.map { Array($0.keys) } ?? [])
-      .union((host.portBindings ?? [:]).keys).sorted()
   }
 }
 

@@ -14,9 +14,18 @@ extension HostConfig {
     resources.apply(configuration.resources)
     restartPolicy.name = configuration.restartPolicy.condition.rawValue
     restartPolicy.maximumRetryCount = configuration.restartPolicy.maximumRetries
-    networkMode = configuration.network.mode
+    describe(configuration.network)
     autoRemove = configuration.removeOnExit
     fillDefaults(configuration)
+  }
+
+  /// The ports are as the client said them, as far as they still are so.
+  private mutating func describe(_ network: NetworkConfiguration) {
+    networkMode = NetworkName.mode(network.mode)
+    if NetworkName.publishesPorts(networkMode) {
+      portBindings = PortBindingConfig.described(network.ports, asked: portBindings ?? [:])
+    }
+    if networkMode == NetworkName.bridge { links = network.links.isEmpty ? nil : network.links }
   }
 
   /// The values that stand for "nothing asked".
@@ -52,6 +61,7 @@ extension HostConfig {
     utsMode = configuration.namespaces.uts ?? ""
     usernsMode = configuration.namespaces.user ?? ""
     cgroupnsMode = configuration.namespaces.cgroup ?? ""
+    publishAllPorts = configuration.network.publishAll
     dns = configuration.network.dns
     dnsSearch = configuration.network.dnsSearch
     dnsOptions = configuration.network.dnsOptions

@@ -14,7 +14,7 @@ extension SystemInfo {
     driver = information.storageDriver
     driverStatus = information.storageStatus.map { [$0.0, $0.1] }
     plugins.volume = ["local"]
-    plugins.network = PredefinedNetwork.allCases.map(\.driver)
+    plugins.network = ["bridge", "host", "macvlan", "null"]
     plugins.log = ["json-file", "local", "none"]
     memoryLimit = true
     swapLimit = true

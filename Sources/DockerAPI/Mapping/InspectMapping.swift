@@ -4,7 +4,7 @@ import FoundationEssentials
 
 extension ContainerInspect {
   /// `GET /containers/{id}/json`.
-  init(_ record: InstanceRecord, paths: InstancePaths, storage: String) {
+  init(_ record: InstanceRecord, paths: InstancePaths, storage: String, networks: NetworkDirectory) {
     self.init()
     id = record.id
     created = GoTime.string(record.created)
@@ -26,11 +26,12 @@ extension ContainerInspect {
       record.configuration.security.confinement(on: .current)
       ?? (HostFacts.current.supportsAppArmor ? "unconfined" : "")
     hostConfig = HostConfig(record.configuration)
+    hostConfig.links = hostConfig.links?.map { LinkText.described($0, by: record.name) }
     graphDriver.name = storage
     graphDriver.data = ["UpperDir": paths.upper, "WorkDir": paths.work]
     mounts = record.mounts.map { MountSummary($0, record.configuration) }
     config = ContainerConfig(record)
-    networkSettings = NetworkSettings(record)
+    networkSettings = DockerTypes.NetworkSettings(record, networks)
   }
 }
 
@@ -95,6 +96,7 @@ extension ContainerConfig {
     stopTimeout = configuration.stopTimeout
     shell = record.resolved.shell
     networkDisabled = configuration.network.disabled ? true : nil
+    macAddress = configuration.network.endpoints.first { $0.network == configuration.network.mode }?.mac
     healthcheck = record.resolved.healthCheck.map(HealthcheckConfig.init)
     let ports = record.resolved.exposedPorts
     exposedPorts = ports.isEmpty ? nil : Dictionary(ports.map { ($0, EmptyObject()) }) { $1 }

@@ -4,7 +4,7 @@ import FoundationEssentials
 
 extension ContainerSummary {
   /// One line of `GET /containers/json`. `image` is what the image is called now: its ID where the name has moved on.
-  init(_ record: InstanceRecord, image: String, now: Date) {
+  init(_ record: InstanceRecord, image: String, now: Date, networks: NetworkDirectory) {
     self.init()
     id = record.id
     names = ["/" + record.name]
@@ -15,30 +15,18 @@ extension ContainerSummary {
     labels = record.resolved.labels
     state = record.state.status.rawValue
     status = StatusText.describe(record.state, now: now)
-    hostConfig.networkMode = record.configuration.network.mode
+    hostConfig.networkMode = NetworkName.mode(record.configuration.network.mode)
     hostConfig.annotations = record.configuration.annotations.isEmpty ? nil : record.configuration.annotations
-    networkSettings.networks = NetworkSettings(record).networks
     mounts = record.mounts.map { MountSummary($0, record.configuration) }
-    if record.state.status == .running, record.configuration.network.mode != "host" {
-      ports = record.resolved.exposedPorts.compactMap(PortSummary.init)
-    }
+    let settings = DockerTypes.NetworkSettings(record, networks)
+    networkSettings.networks = settings.networks.mapValues(\.summary)
+    ports = PortSummary.all(settings.ports)
   }
 
   private static func command(_ arguments: [String]) -> String {
     guard let program = arguments.first else { return "" }
     let rest = arguments.dropFirst().map { $0.contains(" ") ? "'\($0)'" : $0 }
     return ([program] + rest).joined(separator: " ")
-  }
-}
-
-extension PortSummary {
-  /// An exposed port: `80/tcp`.
-  init?(_ text: String) {
-    let parts = text.split(separator: "/")
-    guard let first = parts.first, let port = UInt16(first) else { return nil }
-    self.init()
-    privatePort = port
-    type = parts.count > 1 ? String(parts[1]) : "tcp"
   }
 }
 

@@ -6,22 +6,21 @@ import Hummingbird
 /// What happens to a container, from create to remove.
 extension DockerAPI {
   @Sendable func createContainer(_ request: APIRequest) async throws -> Response {
-    let body = try await request.body(ContainerCreateRequest.self)
+    var body = try await request.body(ContainerCreateRequest.self)
+    let warnings = try body.adapt(from: request.version)
     let configuration = try InstanceConfiguration(body)
     let created = try await engine.create(
       configuration, name: request.query.text("name").map(ContainerName.bare), platform: request.query.text("platform"))
     var response = ContainerCreateResponse()
     response.id = created.id
-    response.warnings = created.warnings + Self.warnings(body)
+    response.warnings = created.warnings + warnings + Self.warnings(body)
     return .json(response, status: .created)
   }
 
-  /// What was asked for and is not there yet.
+  /// What was asked for and means nothing.
   private static func warnings(_ request: ContainerCreateRequest) -> [String] {
-    guard let host = request.hostConfig else { return [] }
-    let published = host.publishAllPorts || host.portBindings?.contains { $0.value?.isEmpty == false } == true
-    return published && host.networkMode != "host"
-      ? ["Published ports are not connected in this version: the container's network is a loopback of its own."] : []
+    guard let host = request.hostConfig, host.networkMode == NetworkName.host else { return [] }
+    return host.portBindings?.isEmpty == false ? ["Published ports are discarded when using host network mode"] : []
   }
 
   @Sendable func startContainer(_ request: APIRequest) async throws -> Response {
@@ -65,10 +64,18 @@ extension DockerAPI {
   @Sendable func updateContainer(_ request: APIRequest) async throws -> Response {
     let body = try await request.body(ContainerUpdateRequest.self)
     let instance = try await instance(request)
-    var update = InstanceUpdate()
-    update.resources = try Resources(body.resources).over(await instance.record.configuration.resources)
-    if let policy = body.restartPolicy, !policy.name.isEmpty { update.restartPolicy = try RestartPolicy(policy) }
+    let publish = try PortBinding.all(body.publishPorts ?? [:])
+    let withdraw = try PortBinding.all(body.unpublishPorts ?? [:])
+    if !publish.isEmpty || !withdraw.isEmpty {
+      try await engine.updatePorts(instance.id, publish: publish, withdraw: withdraw)
+    }
     var response = ContainerUpdateResponse()
+    var update = InstanceUpdate()
+    if body.resources != ContainerResources() {
+      update.resources = try Resources(body.resources).over(await instance.record.configuration.resources)
+    }
+    if let policy = body.restartPolicy, !policy.name.isEmpty { update.restartPolicy = try RestartPolicy(policy) }
+    guard update.resources != nil || update.restartPolicy != nil else { return .json(response) }
     let warnings = try await instance.update(update)
     response.warnings = warnings.isEmpty ? nil : warnings
     return .json(response)
@@ -76,7 +83,7 @@ extension DockerAPI {
 
   @Sendable func removeContainer(_ request: APIRequest) async throws -> Response {
     if request.query.flag("link") {
-      throw ApusError(.unsupported, "links are not available, so there is none to remove")
+      throw ApusError(.unsupported, "links cannot be removed alone: they go with the container that has them")
     }
     try await instance(request).remove(force: request.query.flag("force"), volumes: request.query.flag("v"))
     return .empty()

@@ -48,13 +48,15 @@ extension DockerAPI {
     let filter = try ContainerFilter(
       filters, all: query.flag("all") || limit > 0, ancestors: await ancestors(filters),
       before: try await created(filters["before"].first ?? query.text("before")),
-      since: try await created(filters["since"].first ?? query.text("since")))
+      since: try await created(filters["since"].first ?? query.text("since")), networks: await networkDirectory())
     var records = await engine.instances().filter { filter.allows($0) }
     if limit > 0 { records = Array(records.prefix(limit)) }
-    return .json(try await containerSummaries(records, sizes: query.flag("size")))
+    return .json(try await containerSummaries(records, sizes: query.flag("size"), networks: filter.networks))
   }
 
-  func containerSummaries(_ records: [InstanceRecord], sizes: Bool) async throws -> [ContainerSummary] {
+  func containerSummaries(
+    _ records: [InstanceRecord], sizes: Bool, networks: NetworkDirectory
+  ) async throws -> [ContainerSummary] {
     let now = Date()
     var names: [String: String] = [:]
     var summaries: [ContainerSummary] = []
@@ -69,7 +71,8 @@ extension DockerAPI {
         names[name] = current ?? ""
       }
       let id = record.imageID.description
-      var summary = ContainerSummary(record, image: current == id ? name : id, now: now)
+      var summary = ContainerSummary(
+        record, image: current == id ? name : id, now: now, networks: networks)
       if sizes, let instance = try? await engine.instance(record.id), let size = try? await instance.sizes() {
         summary.sizeRw = size.writable == 0 ? nil : Int(size.writable)
         summary.sizeRootFs = Int(size.total)
@@ -81,8 +84,14 @@ extension DockerAPI {
 
   @Sendable func inspectContainer(_ request: APIRequest) async throws -> Response {
     let instance = try await instance(request)
+    let record = await instance.record
     var inspect = ContainerInspect(
-      await instance.record, paths: instance.paths, storage: StorageDriver.name)
+      record, paths: instance.paths, storage: StorageDriver.name, networks: await networkDirectory())
+    if request.version < .namesOfEndpoints {
+      for name in inspect.networkSettings.networks.keys where NetworkName.isUserDefined(name) {
+        inspect.networkSettings.networks[name]?.addNames([String(record.id.prefix(12)), inspect.config.hostname])
+      }
+    }
     let execs = instance.execIDs
     inspect.execIDs = execs.isEmpty ? nil : execs
     if request.query.flag("size") {

@@ -68,7 +68,8 @@ extension DockerAPI {
       usage.images = images.images.map { ImageSummary($0, version: request.version) }
     }
     if wants("container") {
-      usage.containers = try await containerSummaries(await engine.instances(), sizes: true)
+      usage.containers = try await containerSummaries(
+        await engine.instances(), sizes: true, networks: await networkDirectory())
     }
     if wants("volume") {
       usage.volumes = try await engine.volumes.list(withUsage: true).map { VolumeSummary($0, withUsage: true) }

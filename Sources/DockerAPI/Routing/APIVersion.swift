@@ -48,14 +48,22 @@ struct APIVersion: Sendable, Equatable, Comparable {
 
 /// Where the API changed its mind.
 extension APIVersion {
+  /// A list of networks does not say who is in them.
+  static let briefNetworkLists = APIVersion(1, 28)
   /// Attach and logs say `multiplexed-stream` where they used to say `raw-stream`.
   static let multiplexedStreams = APIVersion(1, 42)
   /// Images without a name have empty lists where they used to have `<none>:<none>`.
   static let emptyNames = APIVersion(1, 43)
   /// Images and disk usage have no `VirtualSize`.
   static let withoutVirtualSize = APIVersion(1, 44)
+  /// Containers are made in several networks at once, and have an Ethernet address for each.
+  static let severalEndpoints = APIVersion(1, 44)
   /// Image inspection has no `Container` and `ContainerConfig`.
   static let withoutImageContainer = APIVersion(1, 45)
+  /// Aliases are those asked for; `DNSNames` has all.
+  static let namesOfEndpoints = APIVersion(1, 45)
+  /// Networks may do without IPv4, and endpoints have priorities.
+  static let gatewayPriorities = APIVersion(1, 48)
   /// Image inspection's `Config` has only what the image sets.
   static let leanImageConfig = APIVersion(1, 50)
 }
