@@ -47,11 +47,12 @@ struct NetworkConfigurationTests {
     #expect(try network(#"{"Image":"i","NetworkingConfig":{"EndpointsConfig":{"b":{},"a":{}}}}"#).0.mode == "a")
   }
 
-  @Test func theHostsPortsNeedNoPublishing() throws {
+  @Test func theHostsNetworkHasNoEndpoints() throws {
     let made = try network(
-      #"{"Image":"i","HostConfig":{"NetworkMode":"host","PublishAllPorts":true,"PortBindings":{"80/tcp":[{}]}}}"#
+      #"{"Image":"i","HostConfig":{"NetworkMode":"host","PublishAllPorts":true,"PortBindings":{"80/tcp":[{}]}},"#
+        + #""NetworkingConfig":{"EndpointsConfig":{"host":{}}}}"#
     ).0
-    #expect(made.mode == "host" && made.ports.isEmpty && !made.publishAll && made.endpoints.isEmpty)
+    #expect(made.mode == "host" && made.ports.count == 1 && made.publishAll && made.endpoints.isEmpty)
     #expect(made.exposedPorts == ["80/tcp"])
   }
 

@@ -22,9 +22,7 @@ extension HostConfig {
   /// The ports are as the client said them, as far as they still are so.
   private mutating func describe(_ network: NetworkConfiguration) {
     networkMode = NetworkName.mode(network.mode)
-    if NetworkName.publishesPorts(networkMode) {
-      portBindings = PortBindingConfig.described(network.ports, asked: portBindings ?? [:])
-    }
+    portBindings = PortBindingConfig.described(network.ports, asked: portBindings ?? [:])
     if networkMode == NetworkName.bridge { links = network.links.isEmpty ? nil : network.links }
   }
 

@@ -28,10 +28,9 @@ extension NetworkConfiguration {
         throw ApusError(.invalidArgument, "invalid config for network \(name): \(error.message)")
       }
     }
-    guard NetworkName.publishesPorts(mode) else { return }
     ports = published
     publishAll = host.publishAllPorts
-    guard mode != NetworkName.none else { return }
+    guard ![NetworkName.host, NetworkName.none].contains(mode), !NetworkName.isContainer(mode) else { return }
     self.endpoints = endpoints
     // Networks that are named are all there are: the default one is for those who name none.
     if mode == NetworkName.bridge, asked[mode] == nil, let first = endpoints.max(by: { $0.comesAfter($1) }) {

@@ -14,9 +14,6 @@ enum NetworkName {
   /// Shares the network of another container.
   static func isContainer(_ mode: String) -> Bool { mode.hasPrefix("container:") }
 
-  /// Ports of the host may lead there: they are the container's own where it has the host's network.
-  static func publishesPorts(_ mode: String) -> Bool { mode != host && !isContainer(mode) }
-
   /// A network that somebody made.
   static func isUserDefined(_ mode: String) -> Bool {
     !["", "default", bridge, host, none].contains(mode) && !isContainer(mode)

@@ -39,7 +39,8 @@ extension EndpointSettings {
     self.init()
     let asked = membership.configuration
     ipamConfig = EndpointIPAMConfig(asked)
-    links = asked.links.isEmpty ? nil : asked.links
+    // Those of the default network are the container's own.
+    links = asked.links.isEmpty || !membership.isUserDefined ? nil : asked.links
     aliases = asked.aliases.isEmpty ? nil : asked.aliases
     macAddress = asked.mac ?? ""
     driverOpts = asked.driverOptions.isEmpty ? nil : asked.driverOptions

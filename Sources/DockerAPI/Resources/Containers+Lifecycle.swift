@@ -13,14 +13,8 @@ extension DockerAPI {
       configuration, name: request.query.text("name").map(ContainerName.bare), platform: request.query.text("platform"))
     var response = ContainerCreateResponse()
     response.id = created.id
-    response.warnings = created.warnings + warnings + Self.warnings(body)
+    response.warnings = created.warnings + warnings
     return .json(response, status: .created)
-  }
-
-  /// What was asked for and means nothing.
-  private static func warnings(_ request: ContainerCreateRequest) -> [String] {
-    guard let host = request.hostConfig, host.networkMode == NetworkName.host else { return [] }
-    return host.portBindings?.isEmpty == false ? ["Published ports are discarded when using host network mode"] : []
   }
 
   @Sendable func startContainer(_ request: APIRequest) async throws -> Response {
