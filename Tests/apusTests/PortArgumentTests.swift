@@ -104,7 +104,7 @@ import Testing
     #expect(
       PortList.text([port(80, "tcp", "::", 8080), port(80, "tcp", "0.0.0.0", 8080), port(443)])
         == "443/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp")
-    #expect(PortList.text([port(82), port(80), port(81), port(81, "udp"), port(90)]) == "80-82/tcp, 81/udp, 90/tcp")
+    #expect(PortList.text([port(82), port(80), port(81), port(81, "udp"), port(90)]) == "80-82/tcp, 90/tcp, 81/udp")
     #expect(
       PortList.text((80...82).flatMap { [port($0, "tcp", "0.0.0.0", $0), port($0, "tcp", "::", $0)] })
         == "0.0.0.0:80-82->80-82/tcp, [::]:80-82->80-82/tcp")

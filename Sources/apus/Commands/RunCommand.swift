@@ -127,7 +127,7 @@ struct ContainerCreation {
       if let cidfile = rare?.cidfile { try LocalFile.create(cidfile, Array(id.utf8)) }
       return id
     } catch let failure as APIFailure {
-      throw ExitStatus(status: 125, message: failure.message)
+      throw ExitStatus(status: 125, message: Failure.sentence(failure))
     } catch let error as ApusError {
       throw ExitStatus(status: 125, message: error.message)
     } catch let exit as ExitStatus {
@@ -157,7 +157,7 @@ struct ContainerCreation {
     do {
       try client.request("POST", Target.container(id, "start"))
     } catch let failure as APIFailure {
-      throw ExitStatus(status: failure.startStatus, message: failure.message)
+      throw ExitStatus(status: failure.startStatus, message: Failure.sentence(failure))
     }
   }
 }

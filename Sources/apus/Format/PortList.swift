@@ -17,6 +17,8 @@ enum PortList {
     /// Published under another number.
     var isTranslated: Bool { outside > 0 && outside != inside }
 
+    func isAlike(_ other: Port) -> Bool { address == other.address && transport == other.transport }
+
     static func precedes(_ left: Port, _ right: Port) -> Bool {
       if left.inside != right.inside { return left.inside < right.inside }
       let isV6 = (left.address.contains(":"), right.address.contains(":"))
@@ -32,7 +34,7 @@ enum PortList {
     var count = 1
 
     func isContinued(by port: Port) -> Bool {
-      port.inside == first.inside + count && port.transport == first.transport && port.address == first.address
+      port.inside == first.inside + count && port.isAlike(first)
         && port.outside == (first.outside == 0 ? 0 : first.outside + count)
     }
 
@@ -49,15 +51,30 @@ enum PortList {
   }
 
   static func text(_ ports: [JSON]) -> String {
-    var runs: [Run] = []
-    for port in ports.map(Port.init).sorted(by: Port.precedes) {
-      if let position = runs.lastIndex(where: { $0.isContinued(by: port) }) {
-        runs[position].count += 1
+    let ports = ports.map(Port.init).sorted(by: Port.precedes)
+    // One run of each address and protocol is open; those that ended before it come first.
+    var ended: [Run] = [], open: [Run] = []
+    for port in ports where !port.isTranslated {
+      guard let position = open.firstIndex(where: { $0.first.isAlike(port) }) else {
+        open.append(Run(first: port))
+        continue
+      }
+      if open[position].isContinued(by: port) {
+        open[position].count += 1
       } else {
-        runs.append(Run(first: port))
+        ended.append(open[position])
+        open[position] = Run(first: port)
       }
     }
-    return (runs.filter { !$0.first.isTranslated } + runs.filter { $0.first.isTranslated })
-      .map(\.text).joined(separator: ", ")
+    // Docker shows these one by one.
+    var translated: [Run] = []
+    for port in ports where port.isTranslated {
+      if let position = translated.lastIndex(where: { $0.isContinued(by: port) }) {
+        translated[position].count += 1
+      } else {
+        translated.append(Run(first: port))
+      }
+    }
+    return (ended + open + translated).map(\.text).joined(separator: ", ")
   }
 }
