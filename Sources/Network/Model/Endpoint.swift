@@ -42,8 +42,11 @@ public struct Endpoint: Sendable, Codable, Equatable {
     self.ipv6 = ipv6
   }
 
+  /// What the ends of instances on the host begin with.
+  public static let hostPrefix = "av"
+
   /// The end on the host (bridge): `av` and twelve digits of the id.
-  public var hostInterface: String { "av" + id.prefix(12) }
+  public var hostInterface: String { Self.hostPrefix + id.prefix(12) }
 
   public var addresses: [IPAddress] { [ipv4, ipv6].compactMap { $0?.address } }
 }

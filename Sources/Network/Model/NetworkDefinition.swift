@@ -18,6 +18,9 @@ public struct NetworkDefinition: Sendable, Codable, Equatable {
   public var driver: Driver
   /// Of the host: the bridge that is made, or macvlan's parent. At most 15 bytes.
   public var interface: String
+  /// bridge: the interface was named by the user, and one that is there already is used as it is; it stays when the
+  /// network goes.
+  public var adoptsInterface = false
   /// At most one of each family is used for addresses; the first is the one an instance gets.
   public var subnets: [Subnet]
   /// Nothing gets out or in, but the host itself.
