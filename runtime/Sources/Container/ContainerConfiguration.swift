@@ -64,8 +64,8 @@ public struct ContainerConfiguration: Sendable {
   /// Whether a relative (or no) `cgroupsPath` means a place beside this process's own group, rather than one at the top.
   /// Only with cgroup v2: the hierarchies of v1 need not agree on where that is.
   public var cgroupsBelowOwn = false
-  /// Whether the control group is to be made by systemd.
-  public var systemdCgroup = false
+  /// The control group is one that systemd makes; nil: by files, at `cgroupsPath`.
+  public var systemd: SystemdPlacement?
   /// Whether the container has a session keyring of its own.
   public var ownKeyring = true
   /// Called in the caller while the new process, whose number it gets, sets itself up; with what has to be kept to take
@@ -77,6 +77,7 @@ public struct ContainerConfiguration: Sendable {
 
   /// Where its control group is to be, without a slash in front.
   public var cgroupPath: String {
+    if let systemd { return systemd.path }
     let wanted = spec.linux?.cgroupsPath ?? ""
     let path = wanted.drop { $0 == "/" }
     let parent = cgroupsBelowOwn && !wanted.hasPrefix("/") ? Cgroups.ownParent : ""

@@ -12,7 +12,7 @@ extension Container {
   public static func create(_ configuration: ContainerConfiguration) throws(ApusError) -> Container {
     try Streams.validate(preserving: configuration.preservedDescriptors)
     var plan = try Plan(configuration)
-    let cgroups = try Cgroups.driver(toMake: plan.cgroupPath)
+    let cgroups = try SystemdPlacement.driver(plan.configuration.systemd, toMake: plan.cgroupPath)
     plan.cgroupVersion = cgroups.version
     // Rules of devices are the host's root's to set; who is not root has no right over devices to lose.
     if !UserNamespace.isHostRoot { plan.limits.devices = [] }
@@ -56,7 +56,7 @@ extension Container {
       plan, cgroups: cgroups, process: process, descriptor: OwnedDescriptor(owning: processDescriptor),
       channel: OwnedDescriptor(owning: pair.first.release())
     ) { (channel) throws(ApusError) in
-      try cgroups.create(plan.cgroupPath, resources: plan.limits)
+      try cgroups.create(plan.cgroupPath, resources: plan.limits, with: process)
       try Channel.send(.cgroup, on: channel)
       if plan.namespaces.makes(.user) { try prepareUserNamespace(plan, process: process, channel: channel) }
       if let whenMade = plan.configuration.whenMade {
@@ -64,7 +64,7 @@ extension Container {
           id: plan.configuration.id, cgroupPath: cgroups.version == 0 ? "" : plan.cgroupPath, linux: plan.linux,
           filter: plan.filter,
           filterFlags: plan.filterFlags, bundle: plan.configuration.bundle,
-          annotations: plan.configuration.spec.annotations)
+          annotations: plan.configuration.spec.annotations, systemdUnit: plan.configuration.systemd?.unit)
         try whenMade(process, record)
       }
     }

@@ -31,7 +31,6 @@ extension Plan {
     guard linux.netDevices.isEmpty else {
       throw ApusError(.unsupported, "linux.netDevices: moving network devices is not supported; use a hook")
     }
-    if configuration.systemdCgroup { try SystemdCgroup.refuse(linux.cgroupsPath) }
   }
 
   private func validateVersion() throws(ApusError) {
@@ -147,18 +146,5 @@ enum ResourceControl {
       throw ApusError(.unsupported, "linux.intelRdt: this host has no resctrl file system at \(root)")
     }
     throw ApusError(.unsupported, "linux.intelRdt: classes of service are not supported")
-  }
-}
-
-/// The driver that leaves control groups to systemd.
-enum SystemdCgroup {
-  static func refuse(_ path: String) throws(ApusError) {
-    guard Files.exists("/run/systemd/system") else {
-      throw ApusError(
-        .unsupported,
-        "cannot make the control group \"\(path)\" by systemd: this host does not run it; leave the option out")
-    }
-    throw ApusError(
-      .unsupported, "making control groups by systemd is not supported; use the cgroupfs driver")
   }
 }

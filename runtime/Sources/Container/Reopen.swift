@@ -16,10 +16,12 @@ public struct ContainerRecord: Sendable, Equatable {
   public var bundle: String
   /// Likewise.
   public var annotations: [String: String]
+  /// Where systemd has made the control group.
+  public var systemdUnit: SystemdUnit?
 
   public init(
     id: String, cgroupPath: String, linux: LinuxSection, filter: [UInt8] = [], filterFlags: UInt32 = 0,
-    bundle: String = "", annotations: [String: String] = [:]
+    bundle: String = "", annotations: [String: String] = [:], systemdUnit: SystemdUnit? = nil
   ) {
     self.id = id
     self.cgroupPath = cgroupPath
@@ -28,6 +30,7 @@ public struct ContainerRecord: Sendable, Equatable {
     self.filterFlags = filterFlags
     self.bundle = bundle
     self.annotations = annotations
+    self.systemdUnit = systemdUnit
   }
 }
 
@@ -41,7 +44,8 @@ extension Container {
       id: record.id, status: "running", pid: process, bundle: record.bundle, annotations: record.annotations)
     try self.init(
       id: record.id, process: process, processDescriptor: Processes.open(process), cgroupPath: record.cgroupPath,
-      cgroups: Cgroups.driver(of: record.cgroupPath), namespaces: Namespaces(record.linux.namespaces),
+      cgroups: Cgroups.driver(of: record.cgroupPath, unit: record.systemdUnit),
+      namespaces: Namespaces(record.linux.namespaces),
       filter: record.filter, filterFlags: record.filterFlags,
       agent: SeccompAgent(record.linux.seccomp).map { ($0, state) },
       domain: record.linux.personality.map(ExecutionDomain.number), channel: -1, terminal: -1, root: -1)

@@ -54,8 +54,10 @@ extension Cgroups {
   }
 
   /// The driver for a recorded group; an empty path is that of a container that has none.
-  public static func driver(of path: String) throws(ApusError) -> any CgroupDriver {
-    path.isEmpty ? CgroupNone() : try detect()
+  /// - Parameter unit: where systemd has made it.
+  public static func driver(of path: String, unit: SystemdUnit? = nil) throws(ApusError) -> any CgroupDriver {
+    if let unit { return try CgroupSystemd(unit) }
+    return path.isEmpty ? CgroupNone() : try detect()
   }
 
   /// Throws where an ordinary user could make the group and not enter it: the kernel asks for the right to write to the

@@ -80,9 +80,12 @@ extension CgroupV2 {
     return 1 + (bounded - 2) * 9999 / 262_142
   }
 
+  /// v1 weight of block devices (10 to 1000) as v2 weight (1 to 10000).
+  static func weight(blockIO value: UInt16) -> UInt64 { 1 + (UInt64(max(value, 10)) - 10) * 9999 / 990 }
+
   private func applyBlockIO(_ blockIO: CgroupResources.BlockIO, to path: String) throws(ApusError) {
     let bfq = Files.exists("\(root)/\(path)/io.bfq.weight")
-    func weight(_ value: UInt16) -> UInt64 { bfq ? UInt64(value) : 1 + (UInt64(max(value, 10)) - 10) * 9999 / 990 }
+    func weight(_ value: UInt16) -> UInt64 { bfq ? UInt64(value) : Self.weight(blockIO: value) }
     let file = bfq ? "io.bfq.weight" : "io.weight"
     if let value = blockIO.weight, value > 0 { try set(path, file, "default \(weight(value))") }
     for device in blockIO.deviceWeights {

@@ -11,6 +11,9 @@ public protocol CgroupDriver: Sendable {
   /// Makes the group, with missing parents, and sets its limits. Whatever fails, the group is gone again.
   func create(_ path: String, resources: CgroupResources) throws(ApusError)
 
+  /// The same for a group that exists from its first process on, which is brought into it.
+  func create(_ path: String, resources: CgroupResources, with process: pid_t) throws(ApusError)
+
   /// Changes the limits that are set in `resources`.
   func update(_ path: String, resources: CgroupResources) throws(ApusError)
 
@@ -54,7 +57,14 @@ public protocol CgroupDriver: Sendable {
   func oomEvents(_ path: String) throws(ApusError) -> OwnedDescriptor
 }
 
-/// What both drivers are made of.
+extension CgroupDriver {
+  /// Where a group can be empty, its first process joins by itself (``enter(_:clonedInto:)``).
+  public func create(_ path: String, resources: CgroupResources, with process: pid_t) throws(ApusError) {
+    try create(path, resources: resources)
+  }
+}
+
+/// What the drivers are made of.
 public enum Cgroups {
   /// Where the hierarchies are.
   public static let root = "/sys/fs/cgroup"

@@ -321,7 +321,6 @@ func failures(_ box: Box) throws {
     ("network class", { $0.spec.linux?.resources = LinuxResources(network: LinuxNetwork(classID: 5)) }),
     ("RDMA", { $0.spec.linux?.resources = LinuxResources(rdma: ["mlx5_1": LinuxRdma(hcaHandles: 3)]) }),
     ("unified keys", { $0.spec.linux?.resources = LinuxResources(unified: ["../x": "1"]) }),
-    ("systemd", { $0.systemdCgroup = true }),
   ]
   for (name, change) in changes {
     let error: ApusError

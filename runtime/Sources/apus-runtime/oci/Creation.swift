@@ -42,7 +42,10 @@ struct Creation {
     configuration.createWorkingDirectory = true
     configuration.ownKeyring = !options.has("no-new-keyring")
     configuration.cgroupsBelowOwn = true
-    configuration.systemdCgroup = invocation.global.systemdCgroup
+    if invocation.global.systemdCgroup {
+      configuration.systemd = try SystemdPlacement(
+        cgroupsPath: bundle.spec.linux?.cgroupsPath ?? "", id: invocation.id, annotations: bundle.spec.annotations)
+    }
     if bundle.spec.linux?.seccomp != nil { configuration.seccompCacheDirectory = invocation.filterCache }
     let preserved = try PreservedDescriptors(options)
     configuration.preservedDescriptors = preserved.count
@@ -132,7 +135,7 @@ struct Creation {
         .permissionDenied,
         "linux.namespaces: who is not root can only have containers with a user namespace; see spec --rootless")
     }
-    guard rootless == "false" else { return }
+    guard rootless == "false", configuration.systemd == nil else { return }
     guard try Cgroups.driver(toMake: configuration.cgroupPath).version != 0 else {
       throw ApusError(
         .permissionDenied,
@@ -190,6 +193,7 @@ extension Record {
     record.pid = process
     record.startTime = try Processes.startTime(of: process)
     record.cgroupPath = made.cgroupPath
+    record.unit = made.systemdUnit
     record.namespaces = made.linux.namespaces
     record.filterFlags = made.filterFlags
     record.listenerPath = made.linux.seccomp?.listenerPath ?? ""

@@ -26,7 +26,7 @@ enum Deletion {
       Processes.isRunning(record.pid, startTime: record.startTime)
     else { return }
     // The whole group: also what is frozen, or has no process namespace that would end with the first process.
-    try Cgroups.driver(of: record.cgroupPath).killAll(record.cgroupPath)
+    try record.cgroups.killAll(record.cgroupPath)
     try Processes.send(signal: SIGKILL, to: process.raw)
     var wait = pollfd(fd: process.raw, events: Int16(POLLIN), revents: 0)
     guard retrying({ poll(&wait, 1, 10_000) }) == 1 else {
@@ -39,7 +39,7 @@ enum Deletion {
     _ record: Record, in directory: StateDirectory, hooks: Hooks?, log: Log
   ) throws(ApusError) {
     if !record.cgroupPath.isEmpty {
-      let cgroups = try Cgroups.driver(of: record.cgroupPath)
+      let cgroups = try record.cgroups
       try cgroups.killAll(record.cgroupPath)
       try cgroups.remove(record.cgroupPath)
     }

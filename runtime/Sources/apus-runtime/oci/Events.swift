@@ -19,7 +19,7 @@ extension Command {
     guard try stored.status() != .stopped else {
       throw ApusError(.conflict, "container with id \(invocation.id) is not running")
     }
-    let cgroups = try Cgroups.driver(of: stored.record.cgroupPath)
+    let cgroups = try stored.record.cgroups
     let path = stored.record.cgroupPath
     if invocation.options.has("stats") {
       say(Event.statistics(try cgroups.statistics(path), id: invocation.id))

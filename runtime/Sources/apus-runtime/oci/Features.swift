@@ -32,8 +32,8 @@ struct FeatureDocument {
     object(&writer, "cgroup") {
       $0.put("v1", true)
       $0.put("v2", true)
-      $0.put("systemd", false)
-      $0.put("systemdUser", false)
+      $0.put("systemd", true)
+      $0.put("systemdUser", true)
       $0.put("rdma", true)
     }
     object(&writer, "seccomp") {

@@ -18,7 +18,7 @@ extension Command {
     if try stored.status() == .stopped {
       guard all else { throw ApusError(.conflict, "container not running") }
       // Without a process namespace others can be there without the first one.
-      let cgroups = try Cgroups.driver(of: stored.record.cgroupPath)
+      let cgroups = try stored.record.cgroups
       if signal == SIGKILL {
         try cgroups.killAll(stored.record.cgroupPath)
       } else {

@@ -10,7 +10,7 @@ extension Command {
     guard status == .running || status == .created else {
       throw ApusError(.conflict, "container not running or created: \(status.rawValue)")
     }
-    try Cgroups.driver(of: stored.record.cgroupPath).freeze(stored.record.cgroupPath)
+    try stored.record.cgroups.freeze(stored.record.cgroupPath)
     return 0
   }
 }

@@ -13,7 +13,7 @@ extension Command {
   ) { (invocation) throws(ApusError) in
     let stored = try StoredContainer(invocation.id, root: invocation.global.root)
     // The group's, which can outlive the first process; without a group, whoever is with that process.
-    let cgroups = try Cgroups.driver(of: stored.record.cgroupPath)
+    let cgroups = try stored.record.cgroups
     var processes = try cgroups.processes(stored.record.cgroupPath).sorted()
     if cgroups.version == 0, try stored.status() != .stopped { processes = try stored.open().processes().sorted() }
     switch invocation.options.value("format") ?? "table" {

@@ -18,6 +18,10 @@ struct Record: JSONObject, Equatable {
   var startTime: UInt64 = 0
   var created = ""
   var cgroupPath = ""
+  /// The unit of systemd whose control group it is; empty where it was made without systemd.
+  var systemdUnit = ""
+  var systemdSlice = ""
+  var systemdUser = false
   var namespaces: [LinuxNamespace] = []
   var annotations: [String: String] = [:]
   var filterFlags: UInt32 = 0
@@ -39,6 +43,9 @@ struct Record: JSONObject, Equatable {
     case "startTime": try reader.read(&startTime)
     case "created": try reader.read(&created)
     case "cgroupPath": try reader.read(&cgroupPath)
+    case "systemdUnit": try reader.read(&systemdUnit)
+    case "systemdSlice": try reader.read(&systemdSlice)
+    case "systemdUser": try reader.read(&systemdUser)
     case "namespaces": try reader.read(&namespaces)
     case "annotations": try reader.read(&annotations)
     case "filterFlags": try reader.read(&filterFlags)
@@ -60,6 +67,9 @@ struct Record: JSONObject, Equatable {
     writer.put("startTime", startTime)
     writer.put("created", created)
     writer.put("cgroupPath", cgroupPath)
+    writer.putIfSet("systemdUnit", systemdUnit)
+    writer.putIfSet("systemdSlice", systemdSlice)
+    writer.putIfSet("systemdUser", systemdUser)
     writer.put("namespaces", namespaces)
     writer.putIfSet("annotations", annotations)
     writer.putIfSet("filterFlags", filterFlags)
@@ -67,6 +77,21 @@ struct Record: JSONObject, Equatable {
     writer.putIfSet("listenerMetadata", listenerMetadata)
     writer.putIfSet("sharesKeyring", sharesKeyring)
     writer.putIfSet("hasHooks", hasHooks)
+  }
+
+  /// The unit that systemd has made for it.
+  var unit: SystemdUnit? {
+    get { systemdUnit.isEmpty ? nil : SystemdUnit(name: systemdUnit, slice: systemdSlice, isUser: systemdUser) }
+    set {
+      (systemdUnit, systemdSlice, systemdUser) = (
+        newValue?.name ?? "", newValue?.slice ?? "", newValue?.isUser ?? false
+      )
+    }
+  }
+
+  /// What its control group is handled by.
+  var cgroups: any CgroupDriver {
+    get throws(ApusError) { try Cgroups.driver(of: cgroupPath, unit: unit) }
   }
 
   /// As hooks get it.
@@ -112,7 +137,7 @@ struct StoredContainer {
   func status() throws(ApusError) -> Record.Status {
     guard record.pid > 0, Processes.isRunning(record.pid, startTime: record.startTime) else { return .stopped }
     if isBeingCreated { return .creating }
-    if try Cgroups.driver(of: record.cgroupPath).isFrozen(record.cgroupPath) { return .paused }
+    if try record.cgroups.isFrozen(record.cgroupPath) { return .paused }
     return directory.has(StateDirectory.startGate) ? .created : .running
   }
 
@@ -129,7 +154,8 @@ struct StoredContainer {
     let container = try Container(
       reopening: ContainerRecord(
         id: record.id, cgroupPath: record.cgroupPath, linux: linux,
-        filter: filter, filterFlags: record.filterFlags, bundle: record.bundle, annotations: record.annotations),
+        filter: filter, filterFlags: record.filterFlags, bundle: record.bundle, annotations: record.annotations,
+        systemdUnit: record.unit),
       process: record.pid)
     guard Processes.isRunning(record.pid, startTime: record.startTime) else {
       throw ApusError(.conflict, "container not running")

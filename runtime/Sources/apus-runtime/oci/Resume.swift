@@ -7,7 +7,7 @@ extension Command {
   ) { (invocation) throws(ApusError) in
     let stored = try StoredContainer(invocation.id, root: invocation.global.root, locked: true)
     guard try stored.status() == .paused else { throw ApusError(.conflict, "container not paused") }
-    try Cgroups.driver(of: stored.record.cgroupPath).thaw(stored.record.cgroupPath)
+    try stored.record.cgroups.thaw(stored.record.cgroupPath)
     return 0
   }
 }
