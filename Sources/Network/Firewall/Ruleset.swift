@@ -34,13 +34,16 @@ struct Ruleset {
     (
       "postrouting", "type nat hook postrouting priority 100; policy accept;",
       [
-        // An instance that reaches another by the host's address: the answer would take the short way, not by the host.
-        "iifname @bridges oifname @bridges ct status dnat masquerade",
+        "oifname @bridges ct status dnat jump hairpin",
         // The host's loopback addresses are nobody's beyond it.
         "oifname @bridges ip saddr 127.0.0.0/8 masquerade", "oifname @bridges ip6 saddr ::1 masquerade",
         "oifname != @bridges meta nfproto . iifname @masqueraded masquerade",
       ]
     ),
+    // An instance that reaches another, or itself, by the host's address: the answer would take the short way, not by the
+    // host. Where the host filters bridges (net.bridge.bridge-nf-call-iptables) such a packet may never leave the bridge;
+    // it has no incoming interface then, as the host's own have none, but an address that is not the host's.
+    ("hairpin", nil, ["iifname @bridges masquerade", "meta iif 0 fib saddr type != local masquerade"]),
     (
       "forward", "type filter hook forward priority 0; policy accept;",
       [
