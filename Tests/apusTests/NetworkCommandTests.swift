@@ -1,4 +1,6 @@
 import ArgumentParser
+import DockerTypes
+import FoundationEssentials
 import Testing
 
 @testable import apus
@@ -132,6 +134,35 @@ import Testing
       try CreateRequest.update(command.limits, restart: nil, unpublish: ["x"])
     }
     #expect(error?.message == "Option --unpublish cannot be 'x': 'x' is not a port, a number from 1 to 65535.")
+  }
+
+  @Test("the daemon's types read what is sent")
+  func types() throws {
+    func read<Value: Decodable>(_ body: JSON, as type: Value.Type) throws -> Value {
+      try JSONDecoder().decode(type, from: Data(body.bytes()))
+    }
+    let network = try read(
+      try create(
+        "--subnet", "10.9.0.0/24", "--aux-address", "a=10.9.0.2", "--ipv4=false", "--config-from", "x", "--label",
+        "k=v",
+        "n"), as: NetworkCreateRequest.self)
+    #expect(network.name == "n" && network.enableIPv4 == false && network.configFrom?.network == "x")
+    #expect(network.ipam?.config?.first?.auxiliaryAddresses == ["a": "10.9.0.2"])
+    let connect = try read(
+      try command(
+        [
+          "connect", "--ip6", "fd00::9", "--alias", "a", "--gw-priority", "7", "--network-rate", "egress=1mbit", "n",
+          "c",
+        ],
+        as: NetworkConnectCommand.self
+      ).body(), as: NetworkConnectRequest.self)
+    #expect(connect.container == "c" && connect.endpointConfig?.gwPriority == 7)
+    #expect(connect.endpointConfig?.ipamConfig?.iPv6Address == "fd00::9")
+    #expect(connect.endpointConfig?.driverOpts == ["apus.rate.egress": "1mbit"])
+    let ports: JSON = ["80/tcp": [["HostIp": "::1", "HostPort": "80"]]]
+    let update = try read(["PublishPorts": ports, "UnpublishPorts": ports], as: ContainerUpdateRequest.self)
+    #expect(update.publishPorts == update.unpublishPorts)
+    #expect(update.publishPorts?["80/tcp"]??.first?.hostPort == "80")
   }
 
   @Test("what is not there is followed by where to look")

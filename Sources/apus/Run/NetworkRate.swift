@@ -1,6 +1,8 @@
 /// The argument of `--network-rate`: `ingress=10mbit,egress=500kbit`.
 enum NetworkRate {
   private static let units = ["", "k", "m", "g", "t"]
+  /// What the daemon reads ends at gbit.
+  private static let largest = 3
 
   /// The options of an endpoint that set its rates.
   static func driverOptions(_ text: String) throws(UsageError) -> [String] {
@@ -35,7 +37,7 @@ enum NetworkRate {
     guard value >= 1, value < 1e16 else { return nil }
     var whole = Int64(value)
     power = 0
-    while whole % 1000 == 0, power < units.count - 1 {
+    while whole % 1000 == 0, power < largest {
       whole /= 1000
       power += 1
     }
