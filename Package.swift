@@ -69,8 +69,9 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Crypto", package: "swift-crypto"),
       ], swiftSettings: settings),
+    // Not "Network": libraries take a module of that name for Apple's framework.
     .target(
-      name: "Network",
+      name: "Networking",
       dependencies: [
         runtime("Errors"), runtime("Linux"), runtime("Netlink"),
         .product(name: "NIOCore", package: "swift-nio"),
@@ -80,7 +81,7 @@ let package = Package(
     .target(
       name: "Engine",
       dependencies: [
-        "ImageSpec", "Layers", "Network", "Registry",
+        "ImageSpec", "Layers", "Networking", "Registry",
         runtime("Errors"), runtime("Linux"), runtime("Netlink"), runtime("RuntimeSpec"), runtime("SandboxProtocol"),
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "NIOCore", package: "swift-nio"),
@@ -92,7 +93,8 @@ let package = Package(
     .target(
       name: "DockerAPI",
       dependencies: [
-        "DockerTypes", "Engine", "ImageSpec", "Registry", runtime("Errors"), runtime("Linux"),
+        "DockerTypes", "Engine", "ImageSpec", "Networking", "Registry", runtime("Errors"), runtime("Linux"),
+        runtime("Netlink"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
@@ -118,9 +120,9 @@ let package = Package(
       name: "LayersTests", dependencies: ["Layers", "ImageSpec", runtime("Errors"), runtime("Linux")],
       swiftSettings: settings),
     .testTarget(
-      name: "NetworkTests",
+      name: "NetworkingTests",
       dependencies: [
-        "Network", runtime("Errors"), runtime("Linux"), runtime("Netlink"),
+        "Networking", runtime("Errors"), runtime("Linux"), runtime("Netlink"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),

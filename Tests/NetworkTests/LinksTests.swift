@@ -5,7 +5,7 @@ import Netlink
 import Synchronization
 import Testing
 
-@testable import Network
+@testable import Networking
 
 /// The drivers with the kernel: one namespace plays the host, others instances. They need root.
 @Suite(.enabled(if: geteuid() == 0)) struct LinksTests {

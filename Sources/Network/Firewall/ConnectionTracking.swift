@@ -18,23 +18,41 @@ enum ConnectionTracking {
   }
 
   /// Forgets what matches; the next packet of such a connection is taken for the first of a new one.
-  static func forget(_ matches: some Collection<Match>) throws(ApusError) {
-    if matches.isEmpty { return }
-    let socket = try NetfilterSocket()
-    for match in matches {
-      for filter in match.filters {
-        var found: [Entry] = []
-        try socket.dump(filter.request) { payload in
-          if let entry = Entry(payload), match.includes(entry) { found.append(entry) }
-        }
-        for entry in found { try socket.commit(entry.deletion, tolerating: ENOENT) }
+  ///
+  /// However little is found, the kernel looks through its whole hash table: 12 ms for each request with 262,144 buckets
+  /// (a machine of 16 GB).
+  static func forget(_ matches: Set<Match>, by socket: borrowing NetfilterSocket) throws(ApusError) {
+    guard !matches.isEmpty, try count(by: socket) != 0 else { return }
+    var filters = Set(matches.flatMap(\.filters))
+    if filters.count > 4 { filters = [Filter()] }
+    var found: [Entry] = []
+    for filter in filters {
+      try socket.dump(filter.request) { payload in
+        if let entry = Entry(payload), matches.contains(where: { $0.includes(entry) }) { found.append(entry) }
       }
     }
+    for entry in found { try socket.commit(entry.deletion, tolerating: ENOENT) }
+  }
+
+  /// How many entries there are; nil where the kernel does not say.
+  private static func count(by socket: borrowing NetfilterSocket) throws(ApusError) -> UInt32? {
+    var messages = NetfilterMessages()
+    // IPCTNL_MSG_CT_GET_STATS
+    messages.add(type: 1 << 8 | 5, flags: 0, family: 0)
+    var count: UInt32?
+    try socket.ask(messages) { payload in
+      guard payload.count > 4 else { return }
+      for (type, value) in Attributes(UnsafeRawBufferPointer(rebasing: payload[4...])) where type == 1 {
+        count = value.prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
+      }
+    }
+    return count
   }
 
   /// What the kernel looks for, where it can (Linux 5.8 or later; an older one lists everything).
-  struct Filter {
-    let family: IPAddress.Family
+  struct Filter: Hashable {
+    /// Nil: both.
+    var family: IPAddress.Family?
     var isReply = false
     var source: IPAddress?
     var proto: PortProtocol?
@@ -42,7 +60,9 @@ enum ConnectionTracking {
 
     var request: NetfilterMessages {
       var messages = NetfilterMessages()
-      messages.add(type: 1 << 8 | 1, flags: NetfilterMessages.Flag.dump, family: family.rawValue) { message in
+      // IPCTNL_MSG_CT_GET
+      messages.add(type: 1 << 8 | 1, flags: NetfilterMessages.Flag.dump, family: family?.rawValue ?? 0) { message in
+        guard self != Filter() else { return }
         var flags: UInt32 = 0
         message.nested(isReply ? 2 : 1) { tuple in
           if let source {
@@ -66,81 +86,6 @@ enum ConnectionTracking {
         }
       }
       return messages
-    }
-  }
-
-  /// One direction of a connection.
-  struct Tuple: Equatable {
-    var source: IPAddress?
-    var destination: IPAddress?
-    var proto: UInt8?
-    var sourcePort: UInt16?
-    var destinationPort: UInt16?
-  }
-
-  /// One connection.
-  struct Entry {
-    var original = Tuple()
-    var reply = Tuple()
-    private var family: UInt8 = 0
-    /// The attributes that name it, as they came.
-    private var name: [(type: UInt16, value: [UInt8])] = []
-
-    init?(_ payload: UnsafeRawBufferPointer) {
-      guard payload.count > 4 else { return nil }
-      family = payload[0]
-      for (type, value) in Attributes(UnsafeRawBufferPointer(rebasing: payload[4...])) {
-        switch type {
-        case 1:
-          original = Tuple(value)
-          name.append((type | 0x8000, Array(value)))
-        case 2: reply = Tuple(value)
-        // CTA_ID, CTA_ZONE
-        case 12, 18: name.append((type, Array(value)))
-        default: break
-        }
-      }
-    }
-
-    var deletion: NetfilterMessages {
-      var messages = NetfilterMessages()
-      messages.add(type: 1 << 8 | 2, flags: NetfilterMessages.Flag.acknowledge, family: family) { message in
-        for (type, value) in name { message.attribute(type, value) }
-      }
-      return messages
-    }
-  }
-
-  /// The attributes of a message, or within another; one that claims to be longer than what is there ends them.
-  struct Attributes: Sequence, IteratorProtocol {
-    private var rest: UnsafeRawBufferPointer
-    init(_ bytes: UnsafeRawBufferPointer) { rest = bytes }
-
-    mutating func next() -> (type: UInt16, value: UnsafeRawBufferPointer)? {
-      guard rest.count >= 4 else { return nil }
-      let length = Int(rest.loadUnaligned(as: UInt16.self))
-      guard length >= 4, length <= rest.count else { return nil }
-      let type = rest.loadUnaligned(fromByteOffset: 2, as: UInt16.self) & 0x3fff
-      let value = UnsafeRawBufferPointer(rebasing: rest[4..<length])
-      rest = UnsafeRawBufferPointer(rebasing: rest[Swift.min((length + 3) & ~3, rest.count)...])
-      return (type, value)
-    }
-  }
-}
-
-extension ConnectionTracking.Tuple {
-  init(_ bytes: UnsafeRawBufferPointer) {
-    for (part, values) in ConnectionTracking.Attributes(bytes) {
-      for (type, value) in ConnectionTracking.Attributes(values) {
-        switch (part, type) {
-        case (1, 1), (1, 3): source = IPAddress(bytes: value)
-        case (1, 2), (1, 4): destination = IPAddress(bytes: value)
-        case (2, 1): proto = value.first
-        case (2, 2): sourcePort = value.count == 2 ? UInt16(value[0]) << 8 | UInt16(value[1]) : nil
-        case (2, 3): destinationPort = value.count == 2 ? UInt16(value[0]) << 8 | UInt16(value[1]) : nil
-        default: break
-        }
-      }
     }
   }
 }
@@ -178,29 +123,5 @@ extension ConnectionTracking.Match {
           port.hostAddress.isUnspecified ? HostAddresses.contains($0) : $0 == port.hostAddress
         } == true
     }
-  }
-}
-
-/// The addresses that the host has now.
-enum HostAddresses {
-  static func contains(_ address: IPAddress) -> Bool {
-    if address.isLoopback { return true }
-    var first: UnsafeMutablePointer<ifaddrs>?
-    guard getifaddrs(&first) == 0 else { return false }
-    defer { freeifaddrs(first) }
-    var next = first
-    while let entry = next {
-      next = entry.pointee.ifa_next
-      guard let name = entry.pointee.ifa_addr else { continue }
-      let raw = UnsafeRawPointer(name)
-      switch Int32(name.pointee.sa_family) {
-      case AF_INET:
-        if IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 4, count: 4)) == address { return true }
-      case AF_INET6:
-        if IPAddress(bytes: UnsafeRawBufferPointer(start: raw + 8, count: 16)) == address { return true }
-      default: break
-      }
-    }
-    return false
   }
 }

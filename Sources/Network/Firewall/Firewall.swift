@@ -20,6 +20,7 @@ public final class Firewall: Sendable {
   public let table: String
   private let program: NFTProgram
   private let logger: Logger
+  let forgetting: ForgettingQueue
   private let current = Mutex(Current())
   private let commits: Mutex<GroupCommit<FirewallState.Request, ApusError?>?> = Mutex(nil)
 
@@ -30,6 +31,7 @@ public final class Firewall: Sendable {
     self.table = table
     program = NFTProgram(path: nft)
     self.logger = logger
+    forgetting = ForgettingQueue(logger: logger)
   }
 
   /// Makes the whole table anew from what the engine knows, in one transaction: connections and published ports go on, and
@@ -62,26 +64,22 @@ public final class Firewall: Sendable {
     forget(ports.map { .target($0) })
   }
 
-  /// Ends what is known of connections from and to these addresses, which are nobody's any more or somebody else's now.
+  /// Ends what is known of connections from and to these addresses, which are nobody's any more.
+  ///
+  /// Returns at once; it is done soon (``ForgettingQueue``).
   public func forget(addresses: [IPAddress]) {
     forget(addresses.map { .address($0) })
   }
 
-  /// A failure is no reason not to go on: the entries end by themselves too, only later.
-  private func forget(_ matches: [ConnectionTracking.Match]) {
-    do throws(ApusError) {
-      try ConnectionTracking.forget(matches)
-    } catch {
-      logger.warning("connections to addresses of before may go on for a while: \(error)")
-    }
-  }
+  private func forget(_ matches: [ConnectionTracking.Match]) { forgetting.add(matches) }
 
-  /// Takes the table from the host, with the administrator's chain in it.
+  /// Takes what is ours from the host; the table goes with it, unless the administrator has rules in its chain `user`.
   public func removeTable() throws(ApusError) {
     try current.withLock { current throws(ApusError) in
       current = Current()
-      // What is not there cannot be deleted: first it is made.
-      try program.apply("add table inet \(table)\ndelete table inet \(table)\n")
+      let ruleset = Ruleset(table: table)
+      guard let user = try? program.run(["list", "chain", "inet", table, "user"]) else { return }
+      try program.apply(Ruleset.hasRules(user) ? ruleset.textWithoutOurs : ruleset.removal)
     }
   }
 
@@ -146,7 +144,9 @@ public final class Firewall: Sendable {
       try program.apply(ruleset.text(elements: state.all))
     } catch {
       guard error.code == .internal else { throw error }
-      try program.apply(ruleset.text(elements: state.all, replacing: true))
+      let listing = try program.run(["-t", "list", "table", "inet", table])
+      logger.warning("the table \(table) has parts of another form, which are replaced: \(error)")
+      try program.apply(ruleset.text(elements: state.all, replacing: Ruleset.sets(listing)))
     }
   }
 }

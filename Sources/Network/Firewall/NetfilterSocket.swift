@@ -50,6 +50,17 @@ struct NetfilterSocket: ~Copyable, Sendable {
     guard failure == 0 else { throw ApusError(errno: failure, "cannot read from the kernel's packet filter") }
   }
 
+  /// Sends a request and calls `body` with the payload of the one message that answers it.
+  func ask(_ messages: NetfilterMessages, _ body: (UnsafeRawBufferPointer) -> Void) throws(ApusError) {
+    try send(messages)
+    var failure: Int32 = 0
+    try receive(flags: 0) { type, payload in
+      if type == 2 { failure = -payload.loadUnaligned(as: Int32.self) } else { body(payload) }
+      return false
+    }
+    guard failure == 0 else { throw ApusError(errno: failure, "cannot ask the kernel's packet filter") }
+  }
+
   private func send(_ messages: NetfilterMessages) throws(ApusError) {
     try check(
       messages.bytes.withUnsafeBytes { bytes in

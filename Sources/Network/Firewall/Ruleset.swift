@@ -74,17 +74,13 @@ struct Ruleset {
   ///
   /// Nothing is deleted, so rules in `user` may refer to the table's sets.
   ///
-  /// - Parameter replacing: delete the chains and sets that are there first: for what an older version has left in
-  ///   another form. Fails where `user` refers to them.
-  func text(elements: some Sequence<SetElement>, replacing: Bool = false) -> String {
+  /// - Parameter existing: delete the chains and these sets first: for what an older version has left in another form.
+  ///   Fails where `user` refers to them.
+  func text(elements: some Sequence<SetElement>, replacing existing: [String]? = nil) -> String {
     var lines = ["add table inet \(table)", "add chain inet \(table) user"]
-    if replacing {
-      // What may not be there cannot be deleted: first it is made.
-      for chain in Self.chains { lines.append("add chain inet \(table) \(chain.name)") }
-      for chain in Self.chains { lines.append("flush chain inet \(table) \(chain.name)") }
-      for chain in Self.chains { lines.append("delete chain inet \(table) \(chain.name)") }
-    }
+    if existing != nil { lines = deletion }
     for set in SetElement.Name.allCases {
+      if let existing, existing.contains(set.rawValue) { lines.append("delete set inet \(table) \(set.rawValue)") }
       lines.append("add \(set.isMap ? "map" : "set") inet \(table) \(set.rawValue) { type \(set.type); }")
       lines.append("flush \(set.isMap ? "map" : "set") inet \(table) \(set.rawValue)")
     }
@@ -100,5 +96,37 @@ struct Ruleset {
       lines.append("add element inet \(table) \(set.rawValue) { \(list) }")
     }
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// Takes everything away, `user` too.
+  var removal: String { "delete table inet \(table)\n" }
+
+  /// A transaction that leaves the chain `user`, and the sets it may refer to, empty.
+  var textWithoutOurs: String {
+    let sets = SetElement.Name.allCases.map { "flush \($0.isMap ? "map" : "set") inet \(table) \($0.rawValue)" }
+    return (deletion + sets).joined(separator: "\n") + "\n"
+  }
+
+  /// The sets and maps of a table, as nft(8) lists it.
+  static func sets(_ listing: String) -> [String] {
+    listing.split(separator: "\n").compactMap { line in
+      let words = line.split(separator: " ")
+      guard words.count == 3, words[2] == "{", ["\tset", "\tmap"].contains(words[0]) else { return nil }
+      return String(words[1])
+    }
+  }
+
+  /// Whether a chain, as nft(8) lists it, has any rule.
+  static func hasRules(_ listing: String) -> Bool {
+    listing.split(separator: "\n").contains { $0.hasPrefix("\t\t") && !$0.hasPrefix("\t\ttype ") }
+  }
+
+  /// What may not be there cannot be deleted: first it is made. Chains are emptied before the first goes, for they lead to
+  /// one another.
+  private var deletion: [String] {
+    ["add table inet \(table)", "add chain inet \(table) user"]
+      + Self.chains.map { "add chain inet \(table) \($0.name)" }
+      + Self.chains.map { "flush chain inet \(table) \($0.name)" }
+      + Self.chains.map { "delete chain inet \(table) \($0.name)" }
   }
 }

@@ -14,7 +14,7 @@ extension BridgeDriver {
     let pair = NetlinkRequest.makePair(outside, inside, in: namespace.descriptor, mtu: network.mtu, master: bridge)
     do {
       try socket.perform(pair)
-    } catch  where error.errno == EEXIST {
+    } catch let error where error.errno == EEXIST {
       try checkTaken(endpoint, of: network, in: namespace)
       if try isPlugged(endpoint, in: namespace) == false {
         try socket.perform(.delete(.name(outside.name)))

@@ -27,7 +27,7 @@ struct InsideInterface {
     let requests = requests(index)
     do {
       try socket.perform(requests)
-    } catch  where error.errno == EACCES && endpoint.ipv6 != nil {
+    } catch let error where error.errno == EACCES && endpoint.ipv6 != nil {
       // IPv6 is off by default in this namespace, but this interface has an address.
       try namespace.run { () throws(ApusError) in _ = try KernelParameter.allowIPv6(on: endpoint.interface).set() }
       try socket.perform(requests)

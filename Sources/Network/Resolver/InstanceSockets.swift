@@ -27,6 +27,13 @@ final class InstanceSockets: Sendable {
     rules = opened.rules
   }
 
+  /// Sockets that are open already, in whatever namespace.
+  init(datagrams: consuming OwnedDescriptor, streams: consuming OwnedDescriptor) {
+    self.datagrams = datagrams
+    self.streams = streams
+    rules = nil
+  }
+
   private struct Opened: ~Copyable {
     let datagrams: OwnedDescriptor
     let streams: OwnedDescriptor

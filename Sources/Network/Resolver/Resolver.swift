@@ -53,11 +53,12 @@ public final class Resolver: Sendable {
     _ instance: String, in namespace: NetworkNamespace, upstreams: [IPAddress], forwards: Bool = true
   ) throws(ApusError) {
     let sockets = try InstanceSockets(in: namespace)
-    try running().send(
-      .serve(ServedRequest(instance: instance, sockets: sockets, upstreams: upstreams, forwards: forwards)))
+    try serve(ServedRequest(instance: instance, sockets: sockets, upstreams: upstreams, forwards: forwards))
   }
 
-  /// Closes the instance's sockets. One that is not served is fine.
+  func serve(_ request: ServedRequest) throws(ApusError) { try running().send(.serve(request)) }
+
+  /// Closes the instance's sockets, soon after this has returned. One that is not served is fine.
   public func stop(_ instance: String) {
     let inbox = state.withLock { state -> ResolverInbox? in
       if case .running(let inbox) = state { inbox } else { nil }

@@ -15,8 +15,8 @@ final class ServedInstance: Watched {
   let upstreams: [IPAddress]
   let forwards: Bool
   var waiting = 0
-  private(set) var isOpen = true
-  private let sockets: InstanceSockets
+  /// nil: it is not served any more; queries of it may still be under way.
+  private var sockets: InstanceSockets?
   private unowned let loop: ResolverLoop
   private var token: UInt64?
   private var listener: Listener?
@@ -28,22 +28,22 @@ final class ServedInstance: Watched {
     forwards = request.forwards
     sockets = request.sockets
     self.loop = loop
-    token = loop.watch(sockets.datagrams.raw, .readable, self)
-    listener = Listener(sockets.streams.raw, of: self, loop: loop)
+    token = loop.watch(request.sockets.datagrams.raw, .readable, self)
+    listener = Listener(request.sockets.streams.raw, of: self, loop: loop)
   }
 
-  /// The sockets themselves are closed with this object, once no query of theirs is under way.
   func close() {
-    isOpen = false
-    if let token { loop.forget(token, sockets.datagrams.raw) }
+    if let token, let sockets { loop.forget(token, sockets.datagrams.raw) }
     token = nil
     listener?.close()
     listener = nil
     for connection in connections.values { connection.close() }
+    sockets = nil
   }
 
   func ready(_ events: Poller.Events) {
     for _ in 0..<Self.batch {
+      guard let sockets else { return }
       var sender = SocketAddress()
       let scratch = loop.scratch
       let count = sender.receive { address, size in
@@ -53,7 +53,6 @@ final class ServedInstance: Watched {
       // An error of an answer sent earlier, or something that is no query.
       guard count > 0, count <= DNSQuery.longest else { continue }
       loop.handle(Array(scratch.prefix(count)), from: .datagram(self, sender))
-      guard isOpen else { return }
     }
   }
 
@@ -61,7 +60,7 @@ final class ServedInstance: Watched {
 
   /// A client whose socket has no room loses the answer, as on any network.
   func send(_ message: [UInt8], to client: SocketAddress) {
-    guard isOpen else { return }
+    guard let sockets else { return }
     var client = client
     _ = client.withPointer { address, size in
       message.withUnsafeBytes { sendto(sockets.datagrams.raw, $0.baseAddress, $0.count, 0, address, size) }

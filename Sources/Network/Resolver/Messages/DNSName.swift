@@ -67,8 +67,9 @@ struct DNSName: Hashable, Sendable {
       case 0: return position + 1
       case 1...longestLabel: position += length + 1
       case 0xc0...:
-        guard position + 1 < message.count, (length & 0x3f) << 8 | Int(message[position + 1]) < offset else { return nil }
-        return position + 2
+        guard position + 1 < message.count else { return nil }
+        let target = (length & 0x3f) << 8 | Int(message[position + 1])
+        return target < offset ? position + 2 : nil
       default: return nil
       }
       guard position - offset < longest else { return nil }
