@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Linux
 import Netlink
@@ -101,7 +100,9 @@ private final class Listener: Watched {
   }
 
   func ready(_ events: Poller.Events) {
-    let connection = clinux_accept(descriptor, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue))
+    var client = SocketAddress()
+    let flags = Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+    let connection = client.receive { accept4(descriptor, $0, $1, flags) }
     if connection >= 0 { return instance.add(connection) }
     guard let token, errno != EAGAIN, errno != ECONNABORTED, errno != EINTR else { return }
     // No descriptor is left, most likely: what waits keeps waiting, and would be reported at once again.
