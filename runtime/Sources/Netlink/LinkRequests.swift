@@ -95,6 +95,9 @@ extension NetlinkRequest {
   /// Makes a pair of virtual Ethernet interfaces, both down: `outside` here, as a port of `master`; `inside` directly in
   /// the namespace of a descriptor, where nothing needs to be moved then.
   ///
+  /// Each has one queue either way, which is what they would use anyhow: the kernel otherwise makes one for every
+  /// processor, shows them all in sysfs, and then takes all but the first away again.
+  ///
   /// The descriptor must live until the request has been performed.
   public static func makePair(
     _ outside: VirtualEthernetEnd, _ inside: VirtualEthernetEnd, in namespace: Int32, mtu: Int?, master: Int32?
@@ -103,6 +106,7 @@ extension NetlinkRequest {
     message.appendLinkHeader()
     message.attribute(LinkAttribute.name, text: outside.name)
     LinkChange(mac: outside.mac, mtu: mtu, master: master).write(to: &message)
+    message.appendSingleQueue()
     message.nest(LinkAttribute.information) {
       $0.attribute(LinkAttribute.kind, text: "veth")
       $0.nest(LinkAttribute.data) {
@@ -110,6 +114,7 @@ extension NetlinkRequest {
           $0.appendLinkHeader()
           $0.attribute(LinkAttribute.name, text: inside.name)
           LinkChange(mac: inside.mac, mtu: mtu).write(to: &$0)
+          $0.appendSingleQueue()
           $0.attribute(LinkAttribute.namespace, namespace)
         }
       }
@@ -175,5 +180,12 @@ extension NetlinkRequest {
       message.attribute(LinkAttribute.name, text: name)
     }
     return NetlinkRequest(message, stage: "cannot delete \(link)", tolerating: [ENODEV])
+  }
+}
+
+extension NetlinkMessage {
+  fileprivate mutating func appendSingleQueue() {
+    attribute(LinkAttribute.sendQueues, 1 as UInt32)
+    attribute(LinkAttribute.receiveQueues, 1 as UInt32)
   }
 }

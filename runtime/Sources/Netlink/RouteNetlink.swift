@@ -29,6 +29,8 @@ enum LinkAttribute {
   static let information: UInt16 = 18
   static let alias: UInt16 = 20
   static let families: UInt16 = 26
+  static let sendQueues: UInt16 = 31
+  static let receiveQueues: UInt16 = 32
   static let namespace: UInt16 = 28
   static let extent: UInt16 = 29
   // Within `information`.

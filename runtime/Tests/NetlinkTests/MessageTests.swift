@@ -64,19 +64,21 @@ import Testing
       VirtualEthernetEnd(name: "av1"), VirtualEthernetEnd(name: "eth0", mac: mac), in: 9, mtu: 1400, master: 5)
     #expect(
       bytes(request) == [
-        136, 0, 0, 0, 16, 0, 0x01, 0x06, 1, 0, 0, 0, 0, 0, 0, 0,  // RTM_NEWLINK, request | create | exclusive
+        168, 0, 0, 0, 16, 0, 0x01, 0x06, 1, 0, 0, 0, 0, 0, 0, 0,  // RTM_NEWLINK, request | create | exclusive
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         8, 0, 3, 0, 0x61, 0x76, 0x31, 0,  // IFLA_IFNAME
         8, 0, 4, 0, 0x78, 5, 0, 0,  // IFLA_MTU
         8, 0, 10, 0, 5, 0, 0, 0,  // IFLA_MASTER
-        80, 0, 18, 0x80,  // IFLA_LINKINFO
+        8, 0, 31, 0, 1, 0, 0, 0, 8, 0, 32, 0, 1, 0, 0, 0,  // IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES
+        96, 0, 18, 0x80,  // IFLA_LINKINFO
         9, 0, 1, 0, 0x76, 0x65, 0x74, 0x68, 0, 0, 0, 0,  // IFLA_INFO_KIND
-        64, 0, 2, 0x80,  // IFLA_INFO_DATA
-        60, 0, 1, 0x80,  // VETH_INFO_PEER
+        80, 0, 2, 0x80,  // IFLA_INFO_DATA
+        76, 0, 1, 0x80,  // VETH_INFO_PEER
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         9, 0, 3, 0, 0x65, 0x74, 0x68, 0x30, 0, 0, 0, 0,
         10, 0, 1, 0, 2, 0, 0, 0, 0, 1, 0, 0,  // IFLA_ADDRESS
         8, 0, 4, 0, 0x78, 5, 0, 0,
+        8, 0, 31, 0, 1, 0, 0, 0, 8, 0, 32, 0, 1, 0, 0, 0,
         8, 0, 28, 0, 9, 0, 0, 0,  // IFLA_NET_NS_FD
       ])
   }
