@@ -17,7 +17,8 @@ public final class ContainerPreparation {
 
   private let plan: Plan
   private let cgroups: any CgroupDriver
-  private let process: pid_t
+  /// The first process: it has its namespaces, and waits.
+  public let process: pid_t
   private let processDescriptor: Int32
   private let channel: Int32
   /// Whether the descriptors and the process are somebody else's, or gone.

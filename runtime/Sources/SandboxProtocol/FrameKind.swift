@@ -10,7 +10,7 @@ public struct FrameKind: RawRepresentable, Hashable, Sendable {
 
   /// ``CreateRequest``; answered with ``ProcessStarted`` once the container waits just before its program.
   public static let create = FrameKind(rawValue: 1)
-  /// No payload; answered when the program has been executed.
+  /// No payload, or ``ProcessStarted``: only if the first process is that one. Answered when the program has been executed.
   public static let start = FrameKind(rawValue: 2)
   /// ``AttachRequest``; after the answer, stream frames with the request's tag.
   public static let attach = FrameKind(rawValue: 3)
@@ -38,7 +38,7 @@ public struct FrameKind: RawRepresentable, Hashable, Sendable {
   public static let destroy = FrameKind(rawValue: 14)
 
   /// ``CreateRequest`` of the kind that is to be expected: what can be made ahead of the real one is made. Before
-  /// ``create`` only; not answered.
+  /// ``create`` only; answered with ``ProcessStarted``, whose pid is 0 where nothing could be made ahead.
   public static let prepare = FrameKind(rawValue: 15)
 
   // Replies, with the request's tag.

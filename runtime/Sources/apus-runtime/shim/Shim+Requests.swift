@@ -12,8 +12,9 @@ extension Shim {
       switch frame.kind {
       case .stdin, .closeStdin: input(frame, from: connection)
       case .create: try create(frame, from: connection)
-      case .prepare: prepare(try frame.message())
-      case .start: try start(from: connection, tag: frame.tag)
+      case .prepare:
+        connection.send(Frame(.ok, tag: frame.tag, ProcessStarted(pid: prepare(try frame.message()))))
+      case .start: try start(frame.payload, from: connection, tag: frame.tag)
       case .attach: try attach(try frame.message(), from: connection, tag: frame.tag)
       case .exec: try exec(try frame.message(), from: connection, tag: frame.tag)
       case .destroy:

@@ -9,8 +9,10 @@ import struct Container.RootFilesystem
 
 extension Shim {
   /// Makes what does not depend on the request that is still to come. Whatever fails here is tried again with it.
-  func prepare(_ request: CreateRequest) {
-    guard phase == .waiting, preparation == nil, request.id == id else { return }
+  ///
+  /// - Returns: the process that has been made, 0 where there is none.
+  func prepare(_ request: CreateRequest) -> pid_t {
+    guard phase == .waiting, preparation == nil, request.id == id else { return 0 }
     preparation = try? ContainerPreparation(
       ContainerConfiguration(request, streams: .terminal(rows: 0, columns: 0))
     ) { (bytes, descriptors) throws(ApusError) in
@@ -24,6 +26,7 @@ extension Shim {
         streams: size.map { .terminal(rows: $0.rows, columns: $0.columns) }
           ?? .descriptors(input: descriptors[0], output: descriptors[1], error: descriptors[2]))
     }
+    return preparation?.process ?? 0
   }
 
   /// Makes the container up to the point just before its program.
@@ -77,10 +80,13 @@ extension Shim {
     listener?.onConnection = { [unowned self] in accept($0) }
   }
 
-  /// Executes the program.
-  func start(from connection: Connection, tag: UInt16) throws(ApusError) {
+  /// Executes the program, unless the caller means another process than the container came to have.
+  func start(_ request: [UInt8], from connection: Connection, tag: UInt16) throws(ApusError) {
     guard phase == .created, let container else {
       throw ApusError(.conflict, "container \(id) is not waiting to be started")
+    }
+    if !request.isEmpty, try ProcessStarted(json: request, subject: "The request").pid != container.process {
+      throw ApusError(.conflict, "container \(id) has another first process than was expected")
     }
     do throws(ApusError) {
       try container.start()
