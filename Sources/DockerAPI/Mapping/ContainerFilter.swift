@@ -2,7 +2,7 @@ import DockerTypes
 import Engine
 import Errors
 import FoundationEssentials
-import Network
+import Networking
 
 /// Which containers a `GET /containers/json` wants.
 struct ContainerFilter: Sendable {

@@ -1,6 +1,6 @@
 import Engine
 import Netlink
-import Network
+import Networking
 
 /// The networks there are at one moment, for answers about instances.
 struct NetworkDirectory: Sendable {

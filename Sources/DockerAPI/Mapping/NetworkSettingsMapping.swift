@@ -1,7 +1,7 @@
 import DockerTypes
 import Engine
 import Netlink
-import Network
+import Networking
 
 extension DockerTypes.NetworkSettings {
   init(_ record: InstanceRecord, _ directory: NetworkDirectory) {

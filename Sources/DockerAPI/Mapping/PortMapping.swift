@@ -2,7 +2,7 @@ import DockerTypes
 import Engine
 import Errors
 import Netlink
-import Network
+import Networking
 
 extension PortBinding {
   /// Everything that `HostConfig.PortBindings` asks for.

@@ -1,5 +1,5 @@
 import Errors
-import Network
+import Networking
 
 /// Ports as the API writes them: `80/tcp`, `80` (TCP's), `8000-8010/udp`.
 struct PortText: Sendable {
