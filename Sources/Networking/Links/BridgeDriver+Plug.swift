@@ -36,8 +36,10 @@ extension BridgeDriver {
   ) throws(ApusError) {
     var socket = try NetlinkSocket()
     var requests: [NetlinkRequest] = []
-    // Where the namespace has gone, the pair mostly has too: looking takes no lock, deleting waits for one.
-    if try socket.index(of: endpoint.hostInterface) != nil {
+    // Where the namespace has gone the kernel takes the pair away, and what waits for that takes tens of milliseconds.
+    // Nobody does it for a tap.
+    let mustDelete = namespace == nil ? try isTap(endpoint.hostInterface, &socket) : true
+    if mustDelete {
       requests.append(.delete(.name(endpoint.hostInterface)))
     }
     if let bridge = try socket.index(of: network.interface) {
@@ -66,6 +68,23 @@ extension BridgeDriver {
     return name
   }
 
+  /// Deletes the ends of instances on the network's bridge whose endpoint is none of `endpoints`: what a daemon that was
+  /// killed has left, and of an instance whose namespace another still uses.
+  public func removeStrays(of network: NetworkDefinition, except endpoints: [Endpoint]) throws(ApusError) {
+    var socket = try NetlinkSocket()
+    guard let bridge = try socket.index(of: network.interface) else { return }
+    let known = Set(endpoints.map(\.hostInterface))
+    let strays = try socket.links().filter {
+      $0.master == bridge && $0.name.hasPrefix(Endpoint.hostPrefix) && !known.contains($0.name)
+    }
+    try socket.perform(strays.map { .delete(.index($0.index)) })
+  }
+
+  private func isTap(_ name: String, _ socket: inout NetlinkSocket) throws(ApusError) -> Bool {
+    guard try socket.index(of: name) != nil else { return false }
+    return try socket.link(name)?.kind == "tun"
+  }
+
   private func bridge(of network: NetworkDefinition, _ socket: borrowing NetlinkSocket) throws(ApusError) -> Int32 {
     guard let bridge = try socket.index(of: network.interface) else {
       throw ApusError(
@@ -76,7 +95,8 @@ extension BridgeDriver {
     return bridge
   }
 
-  /// Takes the bridge's port up. It is no host of its own: it gets no address.
+  /// Takes the bridge's port up. It is no host of its own: it gets no address. (It would when packets can pass, which is
+  /// when the other end is up too.)
   private func portRequests(
     _ endpoint: Endpoint, _ network: NetworkDefinition, _ socket: borrowing NetlinkSocket
   ) throws(ApusError) -> [NetlinkRequest] {

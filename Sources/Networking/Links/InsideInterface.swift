@@ -41,9 +41,11 @@ struct InsideInterface {
     }
     if let rate = endpoint.rate.egress { requests.append(.limit(index, to: rate)) }
     // Without an IPv6 address of its network it gets none at all; with one, the link-local address below, which can be
-    // used at once: one that the kernel makes is under examination for a second.
+    // used at once: one that the kernel makes is under examination for a second. In one request with the next the kernel
+    // would come to it last.
     let generates = acceptsRouters && endpoint.ipv6 != nil
-    requests.append(.change(.index(index), LinkChange(isUp: true, generatesAddresses: generates)))
+    if !generates { requests.append(.change(.index(index), LinkChange(generatesAddresses: false))) }
+    requests.append(.change(.index(index), LinkChange(isUp: true)))
     var addresses = [endpoint.ipv4, endpoint.ipv6].compactMap { $0 } + endpoint.additional
     if endpoint.ipv6 != nil, !generates { addresses.append(.linkLocal(of: endpoint.mac)) }
     requests += addresses.map { .addAddress($0, to: index) }

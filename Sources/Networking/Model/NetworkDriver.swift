@@ -18,7 +18,8 @@ public protocol NetworkDriver: Sendable {
     _ endpoint: Endpoint, of network: NetworkDefinition, into namespace: NetworkNamespace
   ) throws(ApusError)
 
-  /// Takes the interface away. The namespace may have gone already: pass nil where it has.
+  /// Takes the interface away. The namespace may have gone already: pass nil where it has; the kernel then takes the
+  /// interface away by itself, soon after the last process and descriptor of the namespace are gone.
   func unplug(
     _ endpoint: Endpoint, of network: NetworkDefinition, from namespace: NetworkNamespace?
   ) throws(ApusError)
