@@ -143,7 +143,7 @@ import Testing
     var inside = try NetlinkSocket(in: first)
     let link = try #require(try inside.link("eth0"))
     let addresses = try inside.addresses().filter { $0.index == link.index }
-    #expect(addresses.count == 3 && addresses.allSatisfy { !$0.isTentative })
+    #expect(addresses.count == 3 && addresses.allSatisfy { !$0.isTentative }, "\(addresses)")
     let gateways = try inside.routes().filter { $0.destination.prefixLength == 0 }.compactMap {
       $0.gateway?.description
     }
@@ -187,6 +187,30 @@ import Testing
     #expect(try inside.index(of: "eth0") == nil)
     var socket = try NetlinkSocket(in: host)
     #expect(try !socket.neighbours().contains { endpoint.addresses.contains($0.address) })
+  }
+
+  @Test func straysAreRemoved() throws {
+    try prepare(network)
+    let instances = [try NetworkNamespace.make(), try NetworkNamespace.make()]
+    try plug(endpoint(2), into: instances[0])
+    try plug(endpoint(3), into: instances[1])
+    try host.run { () throws(ApusError) in try driver.removeStrays(of: network, except: [endpoint(3)]) }
+    let socket = try NetlinkSocket(in: host)
+    #expect(try socket.index(of: endpoint(2).hostInterface) == nil)
+    #expect(try socket.index(of: endpoint(3).hostInterface) != nil)
+  }
+
+  @Test func aNamespaceTakesItsEndsAlong() throws {
+    try prepare(network)
+    let (endpoint, network) = (endpoint(2), network)
+    var instance: NetworkNamespace? = try NetworkNamespace.make()
+    if let instance { try plug(endpoint, into: instance) }
+    #expect(instance != nil)
+    instance = nil
+    try host.run { () throws(ApusError) in try driver.unplug(endpoint, of: network, from: nil) }
+    let socket = try NetlinkSocket(in: host)
+    for _ in 0..<200 where try socket.index(of: endpoint.hostInterface) != nil { usleep(10_000) }
+    #expect(try socket.index(of: endpoint.hostInterface) == nil)
   }
 
   @Test func aTakenNameLeavesNothing() throws {
