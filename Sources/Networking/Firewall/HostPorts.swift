@@ -37,7 +37,7 @@ public final class HostPorts: Sendable {
 
   /// Reserves one port, the same for both families where no address is given.
   ///
-  /// - Parameter owner: the instance, as the sentence for the next who wants the port names it.
+  /// - Parameter owner: whose it is, as the sentence for the next who wants the port says: `container "web"`.
   /// - Throws: conflict, in Docker's words and with the name of who has the port; resourceExhausted, when none of several
   ///   is free.
   public func reserve(_ request: PortRequest, owner: String) throws(ApusError) -> PortReservation {
@@ -69,8 +69,8 @@ public final class HostPorts: Sendable {
     if let holder {
       throw ApusError(
         .conflict,
-        "Bind for \(text) failed: port is already allocated to instance \(holder.owner); publish another port, or stop "
-          + "\(holder.owner) first")
+        "Bind for \(text) failed: port is already allocated by \(holder.owner); publish another port, or stop that one "
+          + "first")
     }
     do throws(ApusError) {
       return register(request, port, try PortSocket(request.proto, request.address, port: port), owner)

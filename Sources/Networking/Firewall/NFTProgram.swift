@@ -24,7 +24,7 @@ struct NFTProgram: Sendable {
     let output = try Self.file(containing: "")
     let errors = try Self.file(containing: "")
     let child = try Spawn.process(
-      program, arguments: ["nft"] + arguments, environment: ["LC_ALL=C"],
+      program, arguments: [String(program.split(separator: "/").last ?? "nft")] + arguments, environment: ["LC_ALL=C"],
       descriptors: [(standardInput.raw, 0), (output.raw, 1), (errors.raw, 2)], newSession: false)
     guard try Processes.wait(for: child)?.code == 0 else { throw Self.failure(try Self.text(of: errors)) }
     return try Self.text(of: output)
