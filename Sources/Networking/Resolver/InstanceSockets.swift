@@ -16,6 +16,10 @@ final class InstanceSockets: Sendable {
   init(in namespace: NetworkNamespace) throws(ApusError) {
     let opened = try namespace.run { () throws(ApusError) in
       let datagrams = try Self.open(SOCK_DGRAM)
+      // What has no room is lost, and asked again after five seconds: a burst of a thousand queries has. As root it may
+      // be more than the system's limit (SO_RCVBUFFORCE).
+      var room: Int32 = 1 << 20
+      setsockopt(datagrams.raw, SOL_SOCKET, 33, &room, socklen_t(MemoryLayout<Int32>.size))
       let streams = try Self.open(SOCK_STREAM)
       try check(listen(streams.raw, 64), "cannot listen for name queries")
       let rules = try NameServerRules.install(
