@@ -29,6 +29,7 @@ class Peer:
     #: What it needs to run here, and the others do not.
     host_options: dict = {}
     run_options: list = []
+    network = "none"
 
     def __init__(self):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))
@@ -120,7 +121,7 @@ class Peer:
     def create(self, *command):
         status, body = self.call(
             "POST", "/containers/create", {
-                "Image": IMAGE, "Cmd": command, "HostConfig": {"NetworkMode": "none", **self.host_options}})
+                "Image": IMAGE, "Cmd": command, "HostConfig": {"NetworkMode": self.network, **self.host_options}})
         if status != 201:
             raise RuntimeError(f"{self.name}: {status} {body}")
         return json.loads(body)["Id"]
@@ -163,7 +164,7 @@ class Peer:
     def run(self):
         """`run --rm` of `true`, as a whole process."""
         subprocess.run(
-            [*self.client(), "run", "--rm", "--network", "none", *self.run_options, IMAGE, "true"], env=self.environment(), check=True,
+            [*self.client(), "run", "--rm", "--network", self.network, *self.run_options, IMAGE, "true"], env=self.environment(), check=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def memory(self):

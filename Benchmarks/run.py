@@ -87,7 +87,7 @@ def parallel(peer, actions, width=8):
         """The same engine over a connection of its own."""
 
         def __init__(self):  # pylint: disable=super-init-not-called
-            self.base, self.socket, self.process = peer.base, peer.socket, peer.process
+            self.__dict__.update(peer.__dict__)
             self.connection = UnixConnection(str(peer.socket), timeout=600)
 
     lanes = [Lane() for _ in range(width)]
@@ -169,7 +169,7 @@ busybox), network none, and the same client over one persistent connection. "ms"
 {text}
 A whole `run --rm` is the engine's own command line against its own daemon. Memory is proportional set size: the daemon's
 processes alone after 45 s without a request, and what each of many sleeping containers adds to it with its shim and its program.
-{pulled}{page.read("Runtimes")}""")
+{pulled}{page.read("Networks")}{page.read("Runtimes")}""")
     print(f"wrote {path}")
 
 
