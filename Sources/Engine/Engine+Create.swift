@@ -13,7 +13,8 @@ extension Engine {
   public func create(
     _ configuration: InstanceConfiguration, name: String?, platform: String? = nil
   ) async throws -> CreatedInstance {
-    let (configuration, warnings) = try ConfigurationValidation().validate(configuration)
+    var (configuration, warnings) = try ConfigurationValidation().validate(configuration)
+    configuration.network = try services.networks.resolved(configuration.network, warnings: &warnings)
     let image = try await images.resolve(configuration.image)
     if let platform, !platform.isEmpty { try Self.verify(image, is: platform) }
     let resolved = try ResolvedProcess(configuration, image: image.config.config)
@@ -22,7 +23,7 @@ extension Engine {
     // Until the instance itself keeps them, nobody may collect its layers, whatever becomes of the image.
     let hold = ContentHold(image.layers, owner: images)
     defer { hold.release() }
-    let id = services.standby.takeID(services) ?? InstanceName.newIdentifier()
+    let id = services.standby.takeID(network: configuration.network.usualNetworkID, services) ?? InstanceName.newIdentifier()
     do {
       return CreatedInstance(
         id: try await create(configuration, id: id, name: name, image: image, resolved: resolved), warnings: warnings)

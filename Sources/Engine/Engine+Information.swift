@@ -33,8 +33,6 @@ extension Engine {
     if HostFacts.current.supportsAppArmor { information.securityOptions.insert("name=apparmor", at: 0) }
     if services.cgroups.version == 2 { information.securityOptions.append("name=cgroupns") }
     if !HostFacts.current.supportsSwapLimit { information.warnings.append("WARNING: No swap limit support") }
-    information.warnings.append(
-      "Networks are not available yet: instances that ask for one get a private namespace with loopback only")
     information.id = services.identity
     return information
   }

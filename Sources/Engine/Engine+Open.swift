@@ -39,15 +39,23 @@ extension Engine {
       let volumes = try VolumeService(
         root: paths.volumes, database: database.queue, layers: layers, blocking: blocking,
         discard: { try trash.discard($0, as: $1) }, publish: { events.publish($0) }, logger: logger)
+      let identity = try identity(paths)
+      let networks = try NetworkService(
+        database: database.queue, blocking: blocking, index: index, identity: identity,
+        settings: configuration.networks ?? NetworkSettings(root: configuration.root, identity: identity),
+        publish: { events.publish($0) }, logger: logger)
       let services = EngineServices(
-        configuration: configuration, identity: try identity(paths), logger: logger, events: events, index: index,
+        configuration: configuration, identity: identity, logger: logger, events: events, index: index,
         database: database, store: InstanceStore(database: database, blocking: blocking, logger: logger),
         content: content, layers: layers, images: images, volumes: volumes,
-        trash: trash, cgroups: try Cgroups.detect(),
+        networks: networks, trash: trash, cgroups: try Cgroups.detect(),
         runtime: try RuntimeExecutable(path: configuration.runtimePath), reactor: try ShimReactor(), blocking: blocking)
       return (services, lock, lost)
     }
     let engine = Engine(services: services, lock: lock)
+    services.networks.setEviction { [weak services] network in
+      if let services { await services.standby.evict(network: network, services) }
+    }
     // Before an instance that needs them is restarted.
     await services.images.restoreLost(lost)
     try await Reconciliation(services: services).run()
@@ -67,6 +75,7 @@ extension Engine {
     await services.trash.drain(limit: .seconds(2))
     do {
       try await services.blocking.run { [services] in
+        services.networks.close()
         try services.store.flush()
         // A clean stop leaves nothing to verify.
         try services.images.synchronize()

@@ -25,7 +25,17 @@ struct Reconciliation {
       services.volumes.adopt(record)
       instances.append(instance)
     }
-    await each(instances) { await $0.reconcile() }
+    let attachments = try await services.blocking.run { [services] in try services.networks.stored() }
+    await each(instances) { await $0.reconcile(attachments[$0.id]) }
+    // Before any starts, which must find what the running ones have.
+    var running: Set<String> = []
+    for instance in instances where await instance.isUp { running.insert(instance.id) }
+    do {
+      let all = running
+      try await services.blocking.run { [services] in try services.networks.restore(attachments, running: all) }
+    } catch {
+      services.logger.error("the networks on the host could not be brought up to date: \(error)")
+    }
     try await services.blocking.run { [services] in services.trash.empty() }
     // Only when all are known: a policy's start may join another instance's namespaces.
     await each(instances) { await $0.startWithDaemon() }
@@ -95,13 +105,15 @@ extension Instance {
   private static let adoptionLimit = Duration.seconds(10)
 
   /// Finds out whether the sandbox still runs, and how it ended if not.
-  func reconcile() async {
+  ///
+  /// - Parameter attachment: what was written down that it has of the networks.
+  func reconcile(_ attachment: Attachment?) async {
     await lifecycle.withLock {
       let believed = current.state
       let mayRun = isUp || Files.exists(paths.socket)
       if mayRun {
         do {
-          if try await adopt() { return }
+          if try await adopt(attachment) { return }
         } catch {
           logger.warning("instance \(id): its shim cannot be taken over: \(error)")
         }
@@ -148,7 +160,7 @@ extension Instance {
   /// Takes over a shim that an earlier daemon started.
   ///
   /// - Returns: false where there is none, or its container has ended.
-  private func adopt() async throws -> Bool {
+  private func adopt(_ attachment: Attachment?) async throws -> Bool {
     generation += 1
     let run = generation
     let (services, paths, record) = (services, paths, current)
@@ -176,7 +188,10 @@ extension Instance {
         connection.close()
         return false
       }
-      let lease = try await services.blocking.run { try services.layers.acquire(record.layers) }
+      let lease = try await services.blocking.run {
+        if let attachment { services.networks.adopt(attachment, of: record, process: state.pid) }
+        return try services.layers.acquire(record.layers)
+      }
       // The peer of a socket cannot lie about its number.
       let shim = try connection.peer()
       sandbox = RunningSandbox(
@@ -188,6 +203,8 @@ extension Instance {
       current.state.shimStartTime = sandbox?.shimStartTime ?? 0
       current.state.startedAt = current.state.startedAt ?? Date()
       current.state.finishedAt = nil
+      current.state.endpoints = attachment?.endpoints ?? []
+      current.state.ports = attachment?.ports ?? []
       save()
       startHealthChecks()
       return true
@@ -211,6 +228,7 @@ extension Instance {
       exit = LostSandbox.killed
     }
     if current.state.startedAt == nil { current.state.startedAt = current.created }
+    (current.state.endpoints, current.state.ports) = ([], [])
     noteExit(exit)
     publish("die", ["exitCode": String(exit.exitCode)])
   }

@@ -16,7 +16,7 @@ struct Apusd: ParsableCommand {
     version: "apusd \(ApusVersion.current)", subcommands: [RegistryCommand.self])
 
   @Option(help: "Where state lives that survives a reboot: images, containers, volumes.")
-  var root = "/var/lib/apus"
+  var root = EngineConfiguration.standardRoot
 
   @Option(help: "Where state lives that does not: sockets, mounts, generated files.")
   var runDir = "/run/apus"

@@ -88,8 +88,9 @@ extension DockerAPI {
     var inspect = ContainerInspect(
       record, paths: instance.paths, storage: StorageDriver.name, networks: await networkDirectory())
     if request.version < .namesOfEndpoints {
+      let names = [String(record.id.prefix(12)), inspect.config.hostname]
       for name in inspect.networkSettings.networks.keys where NetworkName.isUserDefined(name) {
-        inspect.networkSettings.networks[name]?.addNames([String(record.id.prefix(12)), inspect.config.hostname])
+        inspect.networkSettings.networks[name]?.addNames(names)
       }
     }
     let execs = instance.execIDs

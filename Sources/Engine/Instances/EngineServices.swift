@@ -18,6 +18,7 @@ final class EngineServices: Sendable {
   let layers: any LayerStore
   let images: ImageService
   let volumes: VolumeService
+  let networks: NetworkService
   let trash: Trash
   let cgroups: any CgroupDriver
   let runtime: RuntimeExecutable
@@ -33,7 +34,7 @@ final class EngineServices: Sendable {
   init(
     configuration: EngineConfiguration, identity: String, logger: Logger, events: EventBus, index: InstanceIndex,
     database: StateDatabase, store: InstanceStore, content: ContentStore, layers: any LayerStore,
-    images: ImageService, volumes: VolumeService, trash: Trash, cgroups: any CgroupDriver,
+    images: ImageService, volumes: VolumeService, networks: NetworkService, trash: Trash, cgroups: any CgroupDriver,
     runtime: RuntimeExecutable, reactor: ShimReactor, blocking: BlockingPool
   ) {
     self.configuration = configuration
@@ -49,6 +50,7 @@ final class EngineServices: Sendable {
     self.layers = layers
     self.images = images
     self.volumes = volumes
+    self.networks = networks
     self.trash = trash
     self.cgroups = cgroups
     self.runtime = runtime

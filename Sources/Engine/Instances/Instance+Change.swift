@@ -49,6 +49,7 @@ extension Instance {
         throw error
       }
       services.index.release(name: old, of: id)
+      services.networks.rename(id, from: old, to: new)
       publish("rename", ["oldName": "/" + old])
     }
   }
@@ -82,14 +83,14 @@ extension Instance {
     }
   }
 
-  private func checkNotRemoving() throws {
+  func checkNotRemoving() throws {
     guard current.state.status != .removing, current.state.status != .dead, services.index.contains(id: id) else {
       throw ApusError(.conflict, "container \(id) is marked for removal and cannot be changed")
     }
   }
 
   /// Changes the record on disk, then in memory.
-  private func store(_ change: @Sendable (inout InstanceRecord) -> Void) async throws {
+  func store(_ change: @Sendable (inout InstanceRecord) -> Void) async throws {
     var record = current
     change(&record)
     let (changed, services) = (record, services)

@@ -40,16 +40,25 @@ extension Instance {
     let record = current
     do {
       let peers = try await joinedPeers()
+      let linked = try await linkedInstances()
       // The last life's cgroup has the same name.
       await leaving?.value
       leaving = nil
       // A layer's file can be lost (a power cut) while what it was made of is still here.
       if !record.layers.allSatisfy(services.layers.contains) { try await services.images.restoreLayers(record.layers) }
       let standby = await services.standby.claim(id, services)
-      let launch = try await services.lifecycle.run { [services] in
-        try Launch.begin(
-          record, standby: standby, peers: peers, services: services, startAtOnce: startAtOnce
-        ) { [weak self] event in self?.hear(event, run: run) }
+      let (attachment, plugged) = try await attach(standby)
+      let launch: Launch
+      do {
+        launch = try await services.lifecycle.run { [services] in
+          try Launch.begin(
+            record, standby: standby, peers: peers, linked: linked, attachment: attachment, plugged: plugged,
+            services: services, startAtOnce: startAtOnce
+          ) { [weak self] event in self?.hear(event, run: run) }
+        }
+      } catch {
+        await detach(attachment)()
+        throw error
       }
       do {
         try await complete(launch)
@@ -58,6 +67,7 @@ extension Instance {
         // The shim still clears away, at the paths that the next start will use.
         _ = await ShimReaper.reap(launch.shimPID, startTime: launch.shimStartTime, child: true, logger: logger).value
         launch.lease.release()
+        await detach(launch.attachment)()
         _ = unlink(paths.exit)
         throw error
       }
@@ -85,9 +95,15 @@ extension Instance {
   private func complete(_ launch: Launch) async throws {
     let created = try await launch.connection.answer(launch.created)
     let process = try ProcessStarted(json: created, subject: "The shim's answer")
+    var started = launch.started
+    if !launch.attachment.endpoints.isEmpty, launch.plugged != process.pid {
+      // It refuses to start a process other than the one that was plugged for.
+      if let refused = started { _ = try? await launch.connection.answer(refused) }
+      started = nil
+      try await plug(launch, process: process.pid)
+    }
     for session in takeWaitingSessions() { await connect(session) }
-    let started = try launch.started ?? launch.connection.post(.start)
-    _ = try await launch.connection.answer(started)
+    _ = try await launch.connection.answer(try started ?? launch.connection.post(.start))
     _ = try await launch.connection.answer(launch.subscribed)
 
     sandbox = RunningSandbox(
@@ -103,6 +119,8 @@ extension Instance {
     current.state.error = ""
     current.state.startedAt = Date()
     current.state.finishedAt = nil
+    current.state.endpoints = launch.attachment.endpoints
+    current.state.ports = launch.attachment.ports
     save()
     publish("start")
     // Attaches that came while it started.
@@ -147,7 +165,8 @@ extension Instance {
   func finish(_ exit: ExitRecord?, _ ended: RunningSandbox) async {
     let exit = if let exit { exit } else { await recoverExit(of: ended) }
     ended.connection.close()
-    leaving = clearAway(ended)
+    let disconnecting = await detach(takeAttachment())
+    leaving = clearAway(ended, then: disconnecting)
     ended.lease.release()
     SharedMemory.remove(paths)
     sandbox = nil
@@ -174,11 +193,14 @@ extension Instance {
   }
 
   /// Sees the shim off, which removes the cgroup last, and removes that where the shim was killed before.
-  private func clearAway(_ ended: RunningSandbox) -> Task<Void, Never> {
+  private func clearAway(
+    _ ended: RunningSandbox, then disconnecting: @escaping @Sendable () async -> Void
+  ) -> Task<Void, Never> {
     let reaping = ShimReaper.reap(
       ended.shimPID, startTime: ended.shimStartTime, child: ended.isChild, logger: logger)
     let cgroup = LostSandbox.cgroup(of: current, services)
     return Task { [services] in
+      await disconnecting()
       if await reaping.value { return }
       try? await services.blocking.run { try LostSandbox.removeCgroup(cgroup, services) }
     }

@@ -2,6 +2,9 @@ import Layers
 
 /// Where one daemon keeps what. Several daemons with different roots coexist on one host.
 public struct EngineConfiguration: Sendable {
+  /// The root of the one daemon that most hosts have.
+  public static let standardRoot = "/var/lib/apus"
+
   /// State that survives a reboot: database, blobs, layers, writable layers, volumes.
   public var root: String
   /// State that does not: sockets, layer mounts, generated files.
@@ -14,9 +17,11 @@ public struct EngineConfiguration: Sendable {
   public var images: ImageSettings
   /// How layers are kept; nil: as the host can.
   public var layerStore: LayerStores.Form?
+  /// Names and bounds of networks; nil: those that fit the root.
+  public var networks: NetworkSettings?
   public init(
     root: String, runDirectory: String, runtimePath: String, cgroupParent: String = "apus",
-    images: ImageSettings = ImageSettings(), layerStore: LayerStores.Form? = nil
+    images: ImageSettings = ImageSettings(), layerStore: LayerStores.Form? = nil, networks: NetworkSettings? = nil
   ) {
     self.root = root
     self.runDirectory = runDirectory
@@ -24,5 +29,6 @@ public struct EngineConfiguration: Sendable {
     self.cgroupParent = cgroupParent
     self.images = images
     self.layerStore = layerStore
+    self.networks = networks
   }
 }

@@ -174,9 +174,20 @@ public struct NamespaceConfiguration: Sendable, Codable, Equatable {
   public init() {}
 }
 
-/// `none`, `host`, `container:<id>`, or the name of a network (until there are networks: a private namespace with loopback).
+/// The networks an instance is in, what it publishes, and what its resolver files say.
 public struct NetworkConfiguration: Sendable, Codable, Equatable {
+  /// `default` (the network `bridge`), `none`, `host`, `container:<id>`, or the name or id of a network: the one it has
+  /// first, and whose gateway is its default route unless a priority says otherwise.
   public var mode: String = "default"
+  /// How it is to be in its networks: that of ``mode`` need not be named here. Without effect for `none`, `host` and
+  /// `container:`.
+  public var endpoints: [EndpointConfiguration] = []
+  /// What is published while it runs.
+  public var ports: [PortBinding] = []
+  /// Publishes every exposed port, each at any free port of the host.
+  public var publishAll = false
+  /// `instance:alias`, for the default network; those of other networks are in ``endpoints``.
+  public var links: [String] = []
   /// `name:address`, for /etc/hosts.
   public var extraHosts: [String] = []
   public var dns: [String] = []

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import ImageSpec
+import Networking
 
 public enum InstanceStatus: String, Sendable, Codable {
   case created, running, paused, restarting, removing, exited, dead
@@ -98,6 +99,10 @@ public struct InstanceState: Sendable, Codable {
   /// The user stopped it: `unless-stopped` does not start it again.
   public var stoppedByUser = false
   public var health: HealthState?
+  /// Where it is plugged while it runs, the one with the default route first.
+  public var endpoints: [AttachedEndpoint] = []
+  /// What is published while it runs.
+  public var ports: [PublishedPort] = []
   public init() {}
 }
 

@@ -1,6 +1,8 @@
 import Errors
 import Glibc
 import Linux
+import Netlink
+import Networking
 
 /// /etc/hostname, /etc/hosts and /etc/resolv.conf of one instance: written anew for every start, mounted into it, and its
 /// own to change.
@@ -9,32 +11,52 @@ public struct GeneratedFiles: Sendable {
   public var hosts: String
   public var resolvConf: String
 
-  public init(_ configuration: InstanceConfiguration, hostname: String) {
+  /// - Parameters:
+  ///   - record: with its endpoints, where it has any.
+  ///   - linked: addresses of other instances with the names this one knows them by.
+  ///   - hostGateway: the address at which the instance reaches the host (`host-gateway`); nil: it cannot.
+  public init(
+    _ record: InstanceRecord, hostname: String, linked: [LinkedInstance] = [], hostGateway: IPAddress? = nil,
+    servesNames: Bool = false
+  ) {
+    let configuration = record.configuration
     let network = configuration.network
     let sharesHostNetwork = network.mode == "host"
     let fullName = configuration.domainname.flatMap { $0.isEmpty ? nil : hostname + "." + $0 } ?? hostname
     self.hostname = fullName + "\n"
+    let names = fullName == hostname ? hostname : "\(fullName) \(hostname)"
     if sharesHostNetwork, network.extraHosts.isEmpty {
       hosts = Self.text("/etc/hosts")
     } else {
-      // Without a network of its own an instance still is to find itself by name.
       hosts = Self.standardHosts
-      if !sharesHostNetwork {
-        hosts += "127.0.0.1\t\(fullName == hostname ? hostname : "\(fullName) \(hostname)")\n"
-      }
+      // Without a network of its own an instance still is to find itself by name.
+      if !sharesHostNetwork, record.state.endpoints.isEmpty { hosts += "127.0.0.1\t\(names)\n" }
       for entry in network.extraHosts {
         guard let separator = entry.firstIndex(where: { $0 == ":" || $0 == "=" }) else { continue }
         var address = entry[entry.index(after: separator)...]
         if address.hasPrefix("["), address.hasSuffix("]") { address = address.dropFirst().dropLast() }
         if address == "host-gateway" {
-          // The host can be reached only from its own network namespace, until there are networks.
-          guard sharesHostNetwork else { continue }
-          address = "127.0.0.1"
+          guard let gateway = sharesHostNetwork ? "127.0.0.1" : hostGateway?.description else { continue }
+          address = gateway[...]
         }
         hosts += "\(address)\t\(entry[..<separator])\n"
       }
+      hosts += linked.map { "\($0.address)\t\($0.names.joined(separator: " "))\n" }.joined()
+      hosts += Self.ownLines(record.state.endpoints, names: names)
     }
-    resolvConf = Self.resolver(network, sharesHostNetwork: sharesHostNetwork)
+    resolvConf =
+      servesNames
+      ? Self.resolver(network, servers: [Self.nameServer]) : Self.resolver(network, sharesHostNetwork: sharesHostNetwork)
+  }
+
+  /// Where an instance asks for names (``Network/Resolver``).
+  static let nameServer = "127.0.0.11"
+
+  /// Its own name at the addresses that names lead to.
+  private static func ownLines(_ endpoints: [AttachedEndpoint], names: String) -> String {
+    endpoints.flatMap { attached in
+      [attached.endpoint.ipv4, attached.namesIPv6 ? attached.endpoint.ipv6 : nil].compactMap { $0?.address }
+    }.map { "\($0)\t\(names)\n" }.joined()
   }
 
   private static let standardHosts = """
@@ -53,7 +75,12 @@ public struct GeneratedFiles: Sendable {
 
   /// The host's resolv.conf with what the request replaces; resolvers on the host's loopback cannot be reached from
   /// another network namespace and are left out there.
-  static func resolver(_ network: NetworkConfiguration, sharesHostNetwork: Bool, host: String? = nil) -> String {
+  ///
+  /// - Parameter servers: those to ask instead of all others.
+  static func resolver(
+    _ network: NetworkConfiguration, sharesHostNetwork: Bool = false, servers replacing: [String]? = nil,
+    host: String? = nil
+  ) -> String {
     let host = host ?? text("/etc/resolv.conf")
     if sharesHostNetwork, network.dns.isEmpty, network.dnsSearch.isEmpty, network.dnsOptions.isEmpty { return host }
     var servers: [String] = []
@@ -70,9 +97,12 @@ public struct GeneratedFiles: Sendable {
     }
     if !sharesHostNetwork { servers.removeAll { $0.hasPrefix("127.") || $0 == "::1" } }
     if !network.dns.isEmpty { servers = network.dns }
+    if let replacing { servers = replacing }
     // `.` is how one says "none".
     if !network.dnsSearch.isEmpty { search = network.dnsSearch == ["."] ? [] : network.dnsSearch }
     if !network.dnsOptions.isEmpty { options = network.dnsOptions }
+    // One label is a name of the instance's own networks: it is asked as it is first, which is what 0 says.
+    if replacing != nil, !options.contains(where: { $0.hasPrefix("ndots:") }) { options.append("ndots:0") }
     var text = servers.map { "nameserver \($0)\n" }.joined()
     if !search.isEmpty { text += "search " + search.joined(separator: " ") + "\n" }
     if !options.isEmpty { text += "options " + options.joined(separator: " ") + "\n" }
@@ -86,11 +116,43 @@ public struct GeneratedFiles: Sendable {
     return inet_pton(AF_INET, text, &buffer) == 1 || inet_pton(AF_INET6, bare, &buffer) == 1
   }
 
+  /// Brings the files of a running instance from one state of its networks into another: what is ours in them is
+  /// replaced, what the instance has added stays.
+  ///
+  /// A resolv.conf that is not as we wrote it is the instance's own.
+  static func rewrite(_ paths: InstancePaths, from old: GeneratedFiles, to new: GeneratedFiles) throws(ApusError) {
+    if old.hosts != new.hosts {
+      let gone = old.hosts.split(separator: "\n").filter { !new.hosts.contains($0) }
+      let added = new.hosts.split(separator: "\n").filter { !old.hosts.contains($0) }
+      var lines = text(paths.hosts).split(separator: "\n", omittingEmptySubsequences: false).filter { !gone.contains($0) }
+      if lines.last?.isEmpty ?? false { lines.removeLast() }
+      try write((lines + added).joined(separator: "\n") + "\n", to: paths.hosts)
+    }
+    if old.resolvConf != new.resolvConf, text(paths.resolvConf) == old.resolvConf {
+      try write(new.resolvConf, to: paths.resolvConf)
+    }
+  }
+
   /// Writes the three files. The run directory must be there.
   public func write(to paths: InstancePaths) throws(ApusError) {
     for (path, text) in [(paths.hostname, hostname), (paths.hosts, hosts), (paths.resolvConf, resolvConf)] {
-      let file = try Files.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o644)
-      try Files.write(Array(text.utf8), to: file.raw, name: path)
+      try Self.write(text, to: path)
     }
+  }
+
+  /// In place: the instance has the file mounted.
+  private static func write(_ text: String, to path: String) throws(ApusError) {
+    let file = try Files.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: 0o644)
+    try Files.write(Array(text.utf8), to: file.raw, name: path)
+  }
+}
+
+/// Another instance that this one knows by names of its own (`--link`).
+public struct LinkedInstance: Sendable, Equatable {
+  public var address: IPAddress
+  public var names: [String]
+  public init(address: IPAddress, names: [String]) {
+    self.address = address
+    self.names = names
   }
 }

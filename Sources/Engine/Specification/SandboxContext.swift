@@ -1,5 +1,6 @@
 import Errors
 import Glibc
+import Netlink
 
 /// What only the running engine knows when a sandbox is described.
 public struct SandboxContext: Sendable {
@@ -23,12 +24,24 @@ public struct SandboxContext: Sendable {
   public var host: HostFacts
   /// The instances that `container:<id>` modes name, by what follows the colon.
   public var peers: [String: Peer]
+  /// The instances that links of the network `bridge` name.
+  public var linked: [LinkedInstance]
+  /// Where the instance reaches the host; nil: nowhere.
+  public var hostGateway: IPAddress?
+  /// A name server of ours answers the instance.
+  public var servesNames: Bool
 
-  public init(paths: InstancePaths, cgroupParent: String, host: HostFacts = .current, peers: [String: Peer] = [:]) {
+  public init(
+    paths: InstancePaths, cgroupParent: String, host: HostFacts = .current, peers: [String: Peer] = [:],
+    linked: [LinkedInstance] = [], hostGateway: IPAddress? = nil, servesNames: Bool = false
+  ) {
     self.paths = paths
     self.cgroupParent = cgroupParent
     self.host = host
     self.peers = peers
+    self.linked = linked
+    self.hostGateway = hostGateway
+    self.servesNames = servesNames
   }
 }
 

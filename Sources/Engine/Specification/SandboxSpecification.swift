@@ -49,7 +49,10 @@ public struct SandboxSpecification: Sendable {
       return try SharedMemory.prepare(record.configuration, paths: context.paths)
     }
     let hostname = record.configuration.hostname(id: record.id)
-    try GeneratedFiles(record.configuration, hostname: hostname).write(to: context.paths)
+    try GeneratedFiles(
+      record, hostname: hostname, linked: context.linked, hostGateway: context.hostGateway,
+      servesNames: context.servesNames
+    ).write(to: context.paths)
     try SharedMemory.prepare(record.configuration, paths: context.paths)
   }
 

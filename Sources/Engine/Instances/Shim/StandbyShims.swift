@@ -14,8 +14,10 @@ import Synchronization
 /// and none again when none has been for a while: an idle daemon has nothing standing by.
 final class StandbyShims: Sendable {
   private struct State {
-    /// For the next instances.
-    var free: [StartedShim] = []
+    /// For the next instances, with the network they are plugged to.
+    var free: [(shim: StartedShim, network: String?)] = []
+    /// The networks that instances have been made for of late; nil is none.
+    var networks: [String?: ContinuousClock.Instant] = [:]
     /// For instances that are created and not started yet, the oldest first.
     var claimed: [(shim: StartedShim, since: ContinuousClock.Instant)] = []
     /// Those on their way out, by their ids: until they are gone their instances cannot be started otherwise.
@@ -41,16 +43,22 @@ final class StandbyShims: Sendable {
   private let state = Mutex(State())
 
   /// The id for a new instance, and from then on a shim for it; nil when there is none.
-  func takeID(_ services: EngineServices) -> String? {
+  ///
+  /// - Parameter network: what the instance is to be plugged to, if it is nothing but one network of the usual kind.
+  func takeID(network: String?, _ services: EngineServices) -> String? {
     let (id, gone, fill) = state.withLock { state -> (String?, [StartedShim], Bool) in
       guard !state.isClosed else { return (nil, [], false) }
       state.lastUse = .now
-      var gone = state.free.filter { !$0.isAlive }
-      state.free.removeAll { !$0.isAlive }
+      state.networks[network] = .now
+      var gone = state.free.filter { !$0.shim.isAlive }.map(\.shim)
+      state.free.removeAll { !$0.shim.isAlive }
       if state.claimed.count >= Self.claimedCount, state.claimed[0].since + Self.claimedTime < .now {
         gone.append(state.claimed.removeFirst().shim)
       }
-      let shim = state.claimed.count < Self.claimedCount ? state.free.popLast() : nil
+      var shim: StartedShim?
+      if state.claimed.count < Self.claimedCount, let last = state.free.lastIndex(where: { $0.network == network }) {
+        shim = state.free.remove(at: last).shim
+      }
       if let shim { state.claimed.append((shim, .now)) }
       defer { state.isFilling = true }
       return (shim?.id, gone, !state.isFilling)
@@ -94,20 +102,39 @@ final class StandbyShims: Sendable {
 
   private static func empty(_ state: inout State) -> [StartedShim] {
     defer { (state.free, state.claimed) = ([], []) }
-    return state.free + state.claimed.map(\.shim)
+    return state.free.map(\.shim) + state.claimed.map(\.shim)
+  }
+
+  /// The network for which the next one is to be made: of those that were asked for of late one that has too few.
+  private static func wanting(_ state: inout State) -> String?? {
+    guard !state.isClosed else { return .none }
+    let now = ContinuousClock.now
+    state.networks = state.networks.filter { now - $0.value < Self.rest }
+    for (network, _) in state.networks.sorted(by: { $0.value > $1.value }) {
+      if state.free.count(where: { $0.network == network }) < Self.count { return .some(network) }
+    }
+    return .none
   }
 
   private func refill(_ services: EngineServices) async {
-    while state.withLock({ !$0.isClosed && $0.free.count < Self.count }) {
+    while let network = state.withLock({ Self.wanting(&$0) }) {
       let quiet = state.withLock { $0.lastUse } + Self.delay
       if quiet > .now {
         try? await Task.sleep(until: quiet)
         continue
       }
       // Without one the next start makes all by itself, and says what is wrong.
-      guard let shim = try? await services.lifecycle.run({ try Self.make(services) }) else { break }
+      guard let (shim, prepared) = try? await services.lifecycle.run({ try Self.make(services) }) else { break }
+      do {
+        try await Self.plug(shim, prepared: prepared, network: network, services)
+      } catch {
+        // Full, or gone, or the host lacks something: as above.
+        dismiss(shim, services)
+        state.withLock { _ = $0.networks.removeValue(forKey: network) }
+        continue
+      }
       let isLate = state.withLock { state in
-        if !state.isClosed { state.free.append(shim) }
+        if !state.isClosed { state.free.append((shim, network)) }
         return state.isClosed
       }
       if isLate { dismiss(shim, services) }
@@ -137,11 +164,34 @@ final class StandbyShims: Sendable {
   }
 
   /// Blocks.
-  private static func make(_ services: EngineServices) throws -> StartedShim {
+  ///
+  /// - Returns: the shim, and the tag of what it was asked to prepare.
+  private static func make(_ services: EngineServices) throws -> (StartedShim, UInt16) {
     let id = InstanceName.newIdentifier()
     let shim = try StartedShim(id: id, services: services)
-    _ = try? shim.connection.post(.prepare, request(id, services).json())
-    return shim
+    do {
+      return (shim, try shim.connection.post(.prepare, request(id, services).json()))
+    } catch {
+      shim.connection.close()
+      ShimReaper.reap(shim.process, startTime: shim.startTime, child: true, logger: services.logger)
+      throw error
+    }
+  }
+
+  /// Waits until it has made what it can, and puts that into the network.
+  private static func plug(
+    _ shim: StartedShim, prepared: UInt16, network: String?, _ services: EngineServices
+  ) async throws {
+    let answer = try await shim.connection.answer(prepared)
+    guard let network else { return }
+    let process = try ProcessStarted(json: answer, subject: "The shim's answer").pid
+    guard process > 0 else {
+      throw ApusError(.unavailable, "the shim \(shim.id) has made nothing ahead that could be plugged")
+    }
+    let endpoint = try await services.lifecycle.run {
+      try services.networks.plug(ahead: shim.id, network: network, process: process)
+    }
+    shim.setPlugged(endpoint)
   }
 
   /// What most requests will have, as far as it can be made ahead.
@@ -158,11 +208,25 @@ final class StandbyShims: Sendable {
     return request
   }
 
+  /// Ends those that stand by in a network, for a while; returns when they have given back what they had leased.
+  func evict(network: String, _ services: EngineServices) async {
+    let gone = state.withLock { state in
+      state.networks[network] = nil
+      let gone = state.free.filter { $0.network == network }.map(\.shim)
+      state.free.removeAll { $0.network == network }
+      return gone
+    }
+    for shim in gone { dismiss(shim, services) }
+    for shim in gone { await state.withLock { $0.leaving[shim.id] }?.value }
+  }
+
   /// Sees it off with all that it made. Its own work, unless it has been killed.
-  private func dismiss(_ shim: StartedShim, _ services: EngineServices) {
+  func dismiss(_ shim: StartedShim, _ services: EngineServices) {
     state.withLock { state in
       state.leaving[shim.id] = Task {
         shim.connection.close()
+        let plugged = shim.takePlugged()
+        if let plugged { try? await services.lifecycle.run { services.networks.unplug(plugged, of: shim.id) } }
         let reaping = ShimReaper.reap(
           shim.process, startTime: shim.startTime, child: true, logger: services.logger)
         if await !reaping.value {

@@ -11,6 +11,8 @@ final class StartedShim: Sendable {
   let process: pid_t
   let startTime: UInt64
   private let relay: Relay
+  /// What has been plugged ahead for the instance.
+  private let plugged = Mutex<NetworkService.PluggedEndpoint?>(nil)
 
   /// Starts one, and makes the directory it will listen in. Blocks. Whatever fails, it ends by itself when its
   /// connection closes.
@@ -33,6 +35,24 @@ final class StartedShim: Sendable {
 
   /// From here on events go to `listener`; if there has been one already, the connection is of no more use.
   func listen(_ listener: @escaping @Sendable (ShimConnection.Event) -> Void) { relay.listen(listener) }
+
+  func setPlugged(_ endpoint: NetworkService.PluggedEndpoint) { plugged.withLock { $0 = endpoint } }
+
+  /// Gives up what has been plugged ahead, to be used or released.
+  func takePlugged() -> NetworkService.PluggedEndpoint? {
+    plugged.withLock { plugged in
+      defer { plugged = nil }
+      return plugged
+    }
+  }
+
+  /// What has been plugged ahead, if it is what the instance is to have; otherwise it is taken away. Blocks.
+  func takePlugged(for record: InstanceRecord, _ services: EngineServices) -> NetworkService.PluggedEndpoint? {
+    guard let endpoint = takePlugged() else { return nil }
+    if record.configuration.network.usualNetworkID == endpoint.attached.endpoint.networkID { return endpoint }
+    services.networks.unplug(endpoint, of: id)
+    return nil
+  }
 
   /// Nothing has been heard of its end.
   var isAlive: Bool { !relay.hasEnded }
