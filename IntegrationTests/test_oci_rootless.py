@@ -387,3 +387,86 @@ def test_delegated_control_groups(delegated, ours, bundle):
     assert ours("exec", "c", "id", "-u", check=0).stdout == "0\n"
     ours("delete", "--force", "c", check=0)
     assert not group.exists()
+
+
+@pytest.fixture(params=[False, True], ids=["one id", "ranges"])
+def ids(request, bundle, user):
+    return with_ranges(bundle, user) if request.param else bundle
+
+
+def test_terminal_by_socket(runtime, ids, user):
+    bundle = ids.run(
+        "sh", "-c", "tty; stty size; stat -c %u /dev/pts/0; read x; echo got $x", terminal=True,
+        consoleSize={"height": 11, "width": 22})
+    bundle.write()
+    server = oci.ConsoleSocket(runtime.run_directory / "s")
+    os.chown(server.path, user.uid, user.gid)
+    runtime("create", "-b", bundle.path, "--console-socket", server.path, "c", check=0)
+    name, master = server.receive()
+    assert name.startswith("/dev/")
+    runtime("start", "c", check=0)
+    shown = oci.read_terminal(master, b"11 22\r\n0")
+    os.write(master, b"hello\n")
+    shown += oci.read_terminal(master, b"got hello")
+    os.close(master)
+    assert b"/dev/pts/0" in shown and b"got hello" in shown
+
+
+def test_terminal_of_exec(runtime, ids, user):
+    ids.write()
+    runtime("run", "-d", "-b", ids.path, "c", check=0)
+    server = oci.ConsoleSocket(runtime.run_directory / "s")
+    os.chown(server.path, user.uid, user.gid)
+    runtime("exec", "-t", "-d", "--console-socket", server.path, "c", "sh", "-c", "tty; id -u; sleep 0.1; echo end", check=0)
+    _, master = server.receive()
+    shown = oci.read_terminal(master, b"end")
+    assert b"/dev/pts/" in shown and b"\r\n0\r\n" in shown
+    os.close(master)
+
+
+def test_terminal_in_the_foreground(runtime, ids):
+    """Between the user's own terminal and the container's."""
+    ids.run("sh", "-c", "tty; read x; echo got $x; exit 7", terminal=True).write()
+    master, slave = os.openpty()
+    process = subprocess.Popen(runtime.command("run", "-b", ids.path, "c"), stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    shown = oci.read_terminal(master, b"/dev/pts/")
+    os.write(master, b"hello\r")
+    shown += oci.read_terminal(master, b"got hello")
+    assert process.wait(timeout=20) == 7
+    os.close(master)
+
+
+def test_hooks_of_a_user(ours, bundle, user):
+    """All run as that user, those of the container in its namespaces, and get the state."""
+    trace = ours.run_directory / "trace"
+    (bundle.path / "rootfs/host/trace").touch()
+    trace.touch()
+    os.chown(trace, user.uid, user.gid)
+    bundle.config["mounts"].append(
+        {"destination": "/host/trace", "type": "bind", "source": str(trace), "options": ["bind", "rw"]})
+    kinds = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
+    bundle.config["hooks"] = {
+        kind: [{"path": "/bin/sh", "args": [
+            "sh", "-c", f"read -r state; echo \"{kind} $(id -u) $state\" >> {'/host/trace' if kind == 'startContainer' else trace}"]}]
+        for kind in kinds}
+    for hook in bundle.config["hooks"].values():
+        hook[0]["env"] = ["PATH=/usr/bin:/bin"]
+    bundle.run("true").write()
+    ours("run", "-b", bundle.path, "c", check=0)
+    lines = [line.split(" ", 2) for line in trace.read_text().splitlines()]
+    assert [line[0] for line in lines] == kinds
+    # The caller's on the host, root's in the container's user namespace.
+    inside = {"createContainer": "0", "startContainer": "0"}
+    assert {line[0]: line[1] for line in lines} == {kind: inside.get(kind, str(user.uid)) for kind in kinds}
+    states = {line[0]: json.loads(line[2]) for line in lines}
+    assert all(state["id"] == "c" and state["bundle"] == str(bundle.path) for state in states.values())
+    assert states["createRuntime"]["pid"] > 0 and states["poststop"]["status"] == "stopped"
+
+
+def test_failing_hooks_of_a_user_leave_nothing(ours, bundle):
+    for kind in ("prestart", "createRuntime", "createContainer"):
+        bundle.config["hooks"] = {kind: [{"path": "/bin/sh", "args": ["sh", "-c", "echo why >&2; exit 5"]}]}
+        bundle.write()
+        assert "why" in ours("create", "-b", bundle.path, "c", check=1).stderr
+        assert ours("state", "c").returncode == 1
