@@ -1,9 +1,15 @@
-"""checkpoint and restore: what criu is asked for. A double takes its place, because few kernels get along with Debian's."""
+"""checkpoint and restore: what criu is asked for, and where one that works is on the path, what becomes of it.
+
+Few kernels get along with Debian's: a double takes its place in most tests."""
 
 import json
 import os
+import pathlib
+import shutil
 import stat
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -120,3 +126,138 @@ def test_restore_needs_images(runtime, bundle, criu, tmp_path):
     done = runtime("--criu", criu, "restore", "--image-path", tmp_path / "none", "-b", bundle.path, "c", check=1)
     assert "inventory.img is missing" in done.stderr
     assert runtime("state", "c").returncode == 1
+
+
+def criu_works():
+    found = shutil.which("criu")
+    return found is not None and subprocess.run([found, "check"], capture_output=True, check=False).returncode == 0
+
+
+#: With peers: what a container that counts does is the same below both.
+REAL = {"apus-runtime": BINARIES / "apus-runtime", "runc": shutil.which("runc")}
+real = pytest.mark.skipif(not criu_works(), reason="no criu that works on this kernel is on the path")
+
+
+@pytest.fixture(params=REAL)
+def either(request, tmp_path):
+    if REAL[request.param] is None:
+        pytest.skip(f"{request.param} is not installed")
+    runtime = oci.Runtime(REAL[request.param], tmp_path)
+    yield runtime
+    runtime.close()
+
+
+def start(runtime, bundle):
+    """With streams that criu takes: files of the host are none."""
+    null = subprocess.DEVNULL
+    subprocess.run(runtime.command("run", "-d", "-b", bundle.path, "c"), stdin=null, stdout=null, stderr=null, check=True)
+
+
+class Counter:
+    """A container that counts into a file of the host."""
+
+    def __init__(self, bundle, directory):
+        directory.mkdir()
+        self.file = directory / "count"
+        bundle.config["mounts"].append(
+            {"destination": "/host", "type": "bind", "source": str(directory), "options": ["bind"]})
+        bundle.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro"]})
+        bundle.config["linux"]["resources"]["pids"] = {"limit": 50}
+        bundle.run("sh", "-c", "i=0; while true; do i=$((i + 1)); echo $i >> /host/count; sleep 0.05; done").write()
+
+    def value(self):
+        return int(self.file.read_text().split()[-1]) if self.file.exists() and self.file.read_text() else 0
+
+    def reaches(self, value):
+        deadline = time.monotonic() + 20
+        while self.value() < value:
+            assert time.monotonic() < deadline, self.value()
+            time.sleep(0.02)
+
+    def stands(self):
+        before = self.value()
+        time.sleep(0.3)
+        return self.value() == before
+
+
+@real
+@pytest.mark.parametrize("leave", [False, True])
+def test_counting_goes_on(either, bundle, tmp_path, leave):
+    counter = Counter(bundle, tmp_path / "data")
+    start(either, bundle)
+    counter.reaches(5)
+    either("checkpoint", "--image-path", tmp_path / "images", *(["--leave-running"] if leave else []), "c", check=0)
+    if leave:
+        assert either.state("c")["status"] == "running"
+        counter.reaches(counter.value() + 5)
+        either("delete", "--force", "c", check=0)
+    else:
+        assert either("state", "c").returncode == 1
+    assert counter.stands()
+    at = counter.value()
+    either("restore", "--image-path", tmp_path / "images", "-b", bundle.path, "--detach", "--pid-file", tmp_path / "pid", "c",
+           check=0)
+    counter.reaches(at + 5)
+    # From where the images have it, and not from the beginning.
+    numbers = [int(line) for line in counter.file.read_text().split()]
+    assert numbers.count(1) == 1 and numbers[-1] > 5
+    state = either.state("c")
+    assert state["status"] == "running" and state["pid"] == int((tmp_path / "pid").read_text())
+    # All that a container can be asked for, it can be asked for again.
+    assert either("exec", "c", "cat", "/host/count", check=0).stdout.startswith("1\n")
+    path = bundle.config["linux"]["cgroupsPath"]
+    groups = {line.split(":", 2)[2] for line in pathlib.Path(f"/proc/{state['pid']}/cgroup").read_text().splitlines()}
+    assert path in groups
+    limit = next(iter(pathlib.Path("/sys/fs/cgroup").glob(f"pids{path}/pids.max")), pathlib.Path(f"/sys/fs/cgroup{path}/pids.max"))
+    assert limit.read_text() == "50\n"
+    either("pause", "c", check=0)
+    assert counter.stands()
+    either("resume", "c", check=0)
+    counter.reaches(counter.value() + 3)
+    either("delete", "--force", "c", check=0)
+    assert counter.stands()
+
+
+@real
+def test_restored_in_the_foreground(runtime, bundle, tmp_path):
+    counter = Counter(bundle, tmp_path / "data")
+    start(runtime, bundle)
+    counter.reaches(5)
+    runtime("checkpoint", "--image-path", tmp_path / "images", "c", check=0)
+    at = counter.value()
+    process = subprocess.Popen(
+        runtime.command("restore", "--image-path", tmp_path / "images", "-b", bundle.path, "c"), stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    counter.reaches(at + 5)
+    runtime("kill", "c", "KILL", check=0)
+    assert process.wait(timeout=20) == 137
+    assert runtime("state", "c").returncode == 1
+
+
+@real
+def test_pipes_are_the_restorers(runtime, bundle, tmp_path):
+    """What the container writes goes to whoever restores it."""
+    bundle.run("sh", "-c", "while true; do echo tick; sleep 0.05; done").write()
+    first = subprocess.Popen(
+        runtime.command("run", "-b", bundle.path, "c"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert first.stdout.readline() == b"tick\n"
+    runtime("checkpoint", "--image-path", tmp_path / "images", "c", check=0)
+    first.wait(timeout=20)
+    second = subprocess.Popen(
+        runtime.command("restore", "--image-path", tmp_path / "images", "-b", bundle.path, "c"), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert [second.stdout.readline() for _ in range(5)] == [b"tick\n"] * 5
+    runtime("delete", "--force", "c", check=0)
+    second.wait(timeout=20)
+
+
+@real
+def test_devices_stay_forbidden(runtime, bundle, tmp_path):
+    """No image has the rules of devices."""
+    bundle.config["linux"]["devices"] = [{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11}]
+    bundle.write()
+    start(runtime, bundle)
+    runtime("checkpoint", "--image-path", tmp_path / "images", "c", check=0)
+    runtime("restore", "--image-path", tmp_path / "images", "-b", bundle.path, "-d", "c", check=0)
+    done = runtime("exec", "c", "sh", "-c", ": < /dev/kmsg")
+    assert done.returncode != 0 and "Operation not permitted" in done.stderr, done

@@ -142,16 +142,38 @@ struct Streams {
   }
 
   /// Makes them 0, 1 and 2, owned by `owner`: a program may open /dev/stdout again, by a name that leads to the pipe.
+  ///
+  /// The host's null device becomes the container's own: everything that a process has open is then in its own tree, as
+  /// whoever takes it apart and puts it together again expects (criu).
   func install(terminal: Int32, owner: uid_t) throws(ApusError) {
     let sources = terminal >= 0 ? [terminal, terminal, terminal] : descriptors
+    let null = dev_t(clinux_makedev(1, 3))
+    var ownNull: Int32?
+    defer { if let ownNull, ownNull >= 0 { close(ownNull) } }
     for (number, source) in sources.enumerated() {
-      // The null device of the host stays the host's.
-      if let status = try? Files.status(source), status.st_uid != owner, status.st_rdev != dev_t(clinux_makedev(1, 3)),
-        status.st_mode & S_IFMT == S_IFIFO || status.st_mode & S_IFMT == S_IFCHR
-      {
-        _ = fchown(source, owner, uid_t.max)
+      var source = source
+      if let status = try? Files.status(source) {
+        if status.st_mode & S_IFMT == S_IFCHR, status.st_rdev == null {
+          let own = ownNull ?? Self.openNull(null)
+          ownNull = own
+          if own >= 0 { source = own }
+        } else if status.st_uid != owner, status.st_mode & S_IFMT == S_IFIFO || status.st_mode & S_IFMT == S_IFCHR {
+          _ = fchown(source, owner, uid_t.max)
+        }
       }
       try check(dup2(source, Int32(number)), "cannot install stream \(number)")
     }
+  }
+
+  /// The null device of the tree that this process is in; -1 where something else has its name.
+  private static func openNull(_ device: dev_t) -> Int32 {
+    guard let found = try? Files.status(at: AT_FDCWD, "/dev/null"), found.st_rdev == device else { return -1 }
+    let opened = open("/dev/null", O_RDWR | O_NOFOLLOW | O_CLOEXEC)
+    // A container's processes may have exchanged it meanwhile.
+    if opened >= 0, (try? Files.status(opened).st_rdev) != device {
+      close(opened)
+      return -1
+    }
+    return opened
   }
 }

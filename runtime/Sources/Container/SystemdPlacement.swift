@@ -1,5 +1,6 @@
 import Errors
 import Linux
+import RuntimeSpec
 
 /// Where systemd is to put a container: a unit of its own, and with it a control group.
 public struct SystemdPlacement: Sendable {
@@ -9,12 +10,11 @@ public struct SystemdPlacement: Sendable {
   private let properties: [SystemdProperty]
 
   /// Asks the manager, the calling user's where that is not root, where its control groups are.
-  /// - Parameters:
-  ///   - cgroupsPath: `slice:prefix:name`, or empty.
-  ///   - annotations: those that begin with `org.systemd.property.` are properties of the unit.
-  public init(cgroupsPath: String, id: String, annotations: [String: String]) throws(ApusError) {
-    unit = try SystemdUnit(cgroupsPath, id: id, isUser: !UserNamespace.isHostRoot)
-    properties = try SystemdProperty.annotated(annotations)
+  /// - Parameter spec: whose `linux.cgroupsPath` is `slice:prefix:name`, or empty, and whose annotations that begin with
+  ///   `org.systemd.property.` are properties of the unit.
+  public init(_ spec: Spec, id: String) throws(ApusError) {
+    unit = try SystemdUnit(spec.linux?.cgroupsPath ?? "", id: id, isUser: !UserNamespace.isHostRoot)
+    properties = try SystemdProperty.annotated(spec.annotations)
     path = try CgroupSystemd.path(of: unit)
   }
 

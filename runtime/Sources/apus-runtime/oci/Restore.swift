@@ -35,7 +35,14 @@ extension Command {
     let directory = try StateDirectory(creating: invocation.id, root: invocation.global.root)
     let record: Record
     do throws(ApusError) {
-      record = try Restoration(id: invocation.id, bundle: bundle, images: images, logs: logs)
+      var configuration = ContainerConfiguration(
+        id: invocation.id, spec: bundle.spec, streams: .descriptors(input: 0, output: 1, error: 2))
+      configuration.bundle = bundle.path
+      configuration.cgroupsBelowOwn = true
+      if invocation.global.systemdCgroup {
+        configuration.systemd = try SystemdPlacement(bundle.spec, id: invocation.id)
+      }
+      record = try Restoration(configuration: configuration, bundle: bundle, images: images, logs: logs)
         .run(criu, shared, in: directory)
       if let pidFile { try Creation.writePID(record.pid, to: pidFile) }
     } catch {
@@ -52,28 +59,44 @@ extension Command {
 
 /// A checkpoint becomes a container again.
 private struct Restoration {
-  let id: String
+  let configuration: ContainerConfiguration
   let bundle: Bundle
   let images: String
   let logs: String
 
   func run(_ criu: CheckpointTool, _ shared: [String], in directory: StateDirectory) throws(ApusError) -> Record {
-    var configuration = ContainerConfiguration(
-      id: id, spec: bundle.spec, streams: .descriptors(input: 0, output: 1, error: 2))
-    configuration.bundle = bundle.path
-    configuration.cgroupsBelowOwn = true
     try configuration.validate()
-    let group = configuration.cgroupPath
-    try directory.note(group: group)
+    try directory.note(group: configuration.cgroupPath)
+    // criu restores into what is there, and leaves its limits alone.
+    let group = try RestoredGroup(configuration)
+    do throws(ApusError) {
+      let record = try run(criu, shared, group: group.path, in: directory)
+      group.release()
+      return record
+    } catch {
+      group.remove()
+      throw error
+    }
+  }
+
+  private func run(
+    _ criu: CheckpointTool, _ shared: [String], group: String, in directory: StateDirectory
+  ) throws(ApusError) -> Record {
     try mountRoot()
     var arguments = ["restore", "--restore-detached", "--log-file", "restore.log"] + shared
     arguments += ["--root", bundle.rootfs, "--pidfile", "\(logs)/restored.pid", "--cgroup-root", "/\(group)"]
     for (name, source) in CheckpointTool.externalMounts(bundle.spec, group: group) {
       arguments += ["--external", "mnt[\(name)]:\(source)"]
     }
-    var descriptors: [(ours: Int32, theirs: Int32)] = [(0, 0), (1, 1), (2, 2)]
+    // Its own streams only where it is to be found at a terminal: what it and its programs say is in the log.
+    let null = try Files.open("/dev/null", flags: O_RDWR)
+    var descriptors: [(ours: Int32, theirs: Int32)] = (0...2).map {
+      (shared.contains("--shell-job") ? $0 : null.raw, $0)
+    }
     for (number, name) in pipes().enumerated() where name.hasPrefix("pipe:") {
-      arguments += ["--inherit-fd", "fd[\(number)]:\(name)"]
+      let theirs = Int32(descriptors.count)
+      descriptors.append((Int32(number), theirs))
+      arguments += ["--inherit-fd", "fd[\(theirs)]:\(name)"]
     }
     var opened: [Int32] = []
     defer { for descriptor in opened { close(descriptor) } }
@@ -85,7 +108,7 @@ private struct Restoration {
     }
     _ = unlink("\(logs)/restored.pid")
     guard try criu.run(arguments, descriptors: descriptors) == 0 else {
-      throw ApusError(.internal, "criu failed to restore \(id): see \(logs)/restore.log")
+      throw ApusError(.internal, "criu failed to restore \(configuration.id): see \(logs)/restore.log")
     }
     return try adopt(group: group, in: directory)
   }
@@ -113,7 +136,7 @@ private struct Restoration {
       throw ApusError(.internal, "criu does not say which process it has restored")
     }
     var record = Record()
-    record.id = id
+    record.id = configuration.id
     record.bundle = bundle.path
     record.rootfs = bundle.rootfs
     record.created = Timestamp.now()
@@ -123,6 +146,7 @@ private struct Restoration {
     record.pid = process
     record.startTime = try Processes.startTime(of: process)
     record.cgroupPath = group
+    record.unit = configuration.systemd?.unit
     record.namespaces = bundle.spec.linux?.namespaces ?? []
     do throws(ApusError) {
       if bundle.spec.linux?.seccomp != nil {
