@@ -320,6 +320,8 @@ int clinux_unix_address(int socket, const char *path, bool bind_it) {
   }
   memcpy(address.sun_path, path, length);
   socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+  // An abstract name begins with a NUL, and ends where its length says.
+  if (path[0] == '@') address.sun_path[0] = 0, size -= 1;
   if (bind_it) return bind(socket, (struct sockaddr *)&address, size);
   int result;
   do result = connect(socket, (struct sockaddr *)&address, size);

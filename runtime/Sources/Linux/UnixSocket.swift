@@ -20,11 +20,14 @@ public enum UnixSocket {
     case stream
     /// Keeps message boundaries.
     case packets
+    /// Messages without a connection.
+    case datagrams
 
     var value: Int32 {
       switch self {
       case .stream: Int32(SOCK_STREAM.rawValue)
       case .packets: Int32(SOCK_SEQPACKET.rawValue)
+      case .datagrams: Int32(SOCK_DGRAM.rawValue)
       }
     }
   }
@@ -59,7 +62,15 @@ public enum UnixSocket {
     return socket
   }
 
-  /// A connection to the socket at `path`.
+  /// A socket for datagrams that are sent to `path`, which a leftover of the same name makes way for.
+  public static func bind(at path: String, nonBlocking: Bool = false) throws(ApusError) -> OwnedDescriptor {
+    let socket = try make(.datagrams, nonBlocking: nonBlocking)
+    _ = unlink(path)
+    try address(socket.raw, path, bind: true)
+    return socket
+  }
+
+  /// A connection to the socket at `path`; one that begins with `@` is a name in the abstract name space (unix(7)).
   public static func connect(
     to path: String, kind: Kind = .stream, nonBlocking: Bool = false
   ) throws(ApusError) -> OwnedDescriptor {
@@ -125,6 +136,7 @@ public enum UnixSocket {
 
   private static func address(_ socket: Int32, _ path: String, bind: Bool) throws(ApusError) {
     let stage = bind ? "cannot listen at \(path)" : "cannot connect to \(path)"
+    if path.hasPrefix("@") { return _ = try check(clinux_unix_address(socket, path, bind), stage) }
     if path.utf8.count < 108 {
       try check(clinux_unix_address(socket, path, bind), stage)
       return

@@ -43,8 +43,7 @@ struct Creation {
     configuration.ownKeyring = !options.has("no-new-keyring")
     configuration.cgroupsBelowOwn = true
     if invocation.global.systemdCgroup {
-      configuration.systemd = try SystemdPlacement(
-        cgroupsPath: bundle.spec.linux?.cgroupsPath ?? "", id: invocation.id, annotations: bundle.spec.annotations)
+      configuration.systemd = try SystemdPlacement(bundle.spec, id: invocation.id)
     }
     if bundle.spec.linux?.seccomp != nil { configuration.seccompCacheDirectory = invocation.filterCache }
     let preserved = try PreservedDescriptors(options)
@@ -55,6 +54,7 @@ struct Creation {
     let directory = try StateDirectory(creating: invocation.id, root: invocation.global.root)
     self.directory = directory
     do throws(ApusError) {
+      if NotifySocket.isWanted { try NotifySocket.add(to: &configuration.spec, in: directory) }
       (container, record) = try Self.make(&configuration, bundle: bundle, in: directory, handsOver: handsOver)
     } catch {
       try? directory.remove()
@@ -194,6 +194,8 @@ extension Record {
     record.startTime = try Processes.startTime(of: process)
     record.cgroupPath = made.cgroupPath
     record.unit = made.systemdUnit
+    record.sharesGroup = made.sharesGroup
+    record.ownsSharesGroup = made.ownsSharesGroup
     record.namespaces = made.linux.namespaces
     record.filterFlags = made.filterFlags
     record.listenerPath = made.linux.seccomp?.listenerPath ?? ""

@@ -17,27 +17,44 @@ final class Foreground {
     signals = try EventDescriptors.signals((1...64).filter { !own.contains($0) })
   }
 
-  /// - Parameter process: a child of ours.
+  /// - Parameters:
+  ///   - process: a child of ours.
+  ///   - other: a descriptor; `serve` is called when it can be read.
   /// - Returns: what a shell would show of its end.
-  func attend(_ process: pid_t, terminal: consuming OwnedDescriptor?) throws(ApusError) -> Int32 {
-    guard let terminal else { return try wait(for: process) { _ in } }
+  func attend(
+    _ process: pid_t, terminal: consuming OwnedDescriptor?, also other: Int32? = nil, serve: () -> Void = {}
+  ) throws(ApusError) -> Int32 {
+    guard let other else { return try attend(process, terminal: terminal, events: signals.raw, serve) }
+    // One descriptor stands for both.
+    let poller = try Poller()
+    try poller.add(signals.raw, .readable, token: 0)
+    try poller.add(other, .readable, token: 1)
+    return try attend(process, terminal: terminal, events: poller.descriptor.raw, serve)
+  }
+
+  private func attend(
+    _ process: pid_t, terminal: consuming OwnedDescriptor?, events: Int32, _ serve: () -> Void
+  ) throws(ApusError) -> Int32 {
+    guard let terminal else { return try wait(for: process, events, serve) { _ in } }
     let relay = try TerminalRelay(master: terminal)
     defer { relay.end() }
-    return try wait(for: process) {
+    return try wait(for: process, events, serve) {
       relay.work(orUntil: $0)
     } resized: {
       relay.resize()
     }
   }
 
-  /// `work` returns when there may be a signal.
+  /// `work` returns when there may be a signal, or something to serve.
   private func wait(
-    for process: pid_t, _ work: (_ signals: Int32) -> Void, resized: () -> Void = {}
+    for process: pid_t, _ events: Int32, _ serve: () -> Void, _ work: (_ events: Int32) -> Void,
+    resized: () -> Void = {}
   ) throws(ApusError) -> Int32 {
     while true {
-      work(signals.raw)
-      var wait = pollfd(fd: signals.raw, events: Int16(POLLIN), revents: 0)
+      work(events)
+      var wait = pollfd(fd: events, events: Int16(POLLIN), revents: 0)
       _ = retrying { poll(&wait, 1, -1) }
+      serve()
       while let (signal, _) = EventDescriptors.nextSignal(signals.raw) {
         switch signal {
         case SIGCHLD:

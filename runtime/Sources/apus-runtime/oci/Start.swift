@@ -15,6 +15,7 @@ extension Command {
     case .running: throw ApusError(.conflict, "cannot start an already running container")
     default: throw ApusError(.conflict, "cannot start a container in the \(status.rawValue) state")
     }
+    let notify = try NotifySocket(in: stored.directory)
     defer {
       stored.directory.unlink(StateDirectory.report)
       stored.directory.unlink(StateDirectory.startGate)
@@ -22,6 +23,10 @@ extension Command {
     try Handover.release(
       at: stored.directory.descriptor.raw, start: StateDirectory.startGate, report: StateDirectory.report)
     Hooks.runPoststart(try stored.hooks(), of: stored.record, log: invocation.log)
+    guard let notify else { return 0 }
+    // Whoever pauses or deletes it must not wait until it is ready.
+    stored.directory.unlock()
+    notify.wait(for: stored.record.pid, log: invocation.log)
     return 0
   }
 }

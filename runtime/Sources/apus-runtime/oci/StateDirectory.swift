@@ -7,8 +7,9 @@ import RuntimeSpec
 /// The directory of one container below `--root`: opened once, used by descriptor.
 ///
 /// It holds the record (`state.json`; `state.json.new` while the container is being created), a copy of the
-/// configuration, the compiled seccomp program, the FIFOs of a container that waits to be started, and the path of
-/// its control group, for the case that its creation is killed.
+/// configuration, the compiled seccomp program, the FIFOs of a container that waits to be started, a directory with the
+/// socket at which its program says that it is ready, and the path of its control group, for the case that its creation
+/// is killed.
 final class StateDirectory {
   static let stateFile = "state.json"
   static let newStateFile = "state.json.new"
@@ -124,6 +125,15 @@ final class StateDirectory {
 
   func unlink(_ name: String) { _ = unlinkat(descriptor.raw, name, 0) }
 
+  /// Makes a directory in it, and says its path.
+  func makeDirectory(_ name: String, mode: mode_t) throws(ApusError) -> String {
+    try Files.makeDirectory(at: descriptor.raw, name, mode: mode)
+    return "\(try path())/\(name)"
+  }
+
+  /// Absolute.
+  func path() throws(ApusError) -> String { try Files.readLink("/proc/self/fd/\(descriptor.raw)") }
+
   /// A FIFO, open for reading and writing: nobody's open(2) of it ever waits.
   func makeFIFO(_ name: String) throws(ApusError) -> OwnedDescriptor {
     try check(mknodat(descriptor.raw, name, S_IFIFO | 0o600, 0), "cannot make \(name) of \(id)")
@@ -141,7 +151,18 @@ final class StateDirectory {
 
   /// Removes the directory and what is in it; the record last, so that an interrupted removal can be done again.
   func remove() throws(ApusError) {
-    for name in try Files.entries(of: descriptor.raw).map(\.name) where name != Self.stateFile { unlink(name) }
+    for (name, type) in try Files.entries(of: descriptor.raw) where name != Self.stateFile {
+      guard type == UInt8(DT_DIR) else {
+        unlink(name)
+        continue
+      }
+      if let inner = try? Files.open(
+        at: descriptor.raw, path: name, flags: O_RDONLY | O_DIRECTORY, resolve: [.beneath, .noSymlinks])
+      {
+        for (name, _) in try Files.entries(of: inner.raw) { _ = unlinkat(inner.raw, name, 0) }
+      }
+      _ = unlinkat(descriptor.raw, name, AT_REMOVEDIR)
+    }
     unlink(Self.stateFile)
     if unlinkat(AT_FDCWD, "\(root)/\(id)", AT_REMOVEDIR) < 0, errno != ENOENT {
       throw ApusError(errno: errno, "cannot remove the state of \(id) at \(root)/\(id)")
