@@ -57,6 +57,10 @@ extension Container {
       channel: OwnedDescriptor(owning: pair.first.release())
     ) { (channel) throws(ApusError) in
       try cgroups.create(plan.cgroupPath, resources: plan.limits, with: process)
+      // Before its program has a child that would be left out.
+      let shares = try plan.linux.intelRdt.map { rdt throws(ApusError) in
+        try ResourceControl().enter(rdt, id: plan.configuration.id, process: process)
+      }
       try Channel.send(.cgroup, on: channel)
       if plan.namespaces.makes(.user) { try prepareUserNamespace(plan, process: process, channel: channel) }
       if let whenMade = plan.configuration.whenMade {
@@ -64,7 +68,8 @@ extension Container {
           id: plan.configuration.id, cgroupPath: cgroups.version == 0 ? "" : plan.cgroupPath, linux: plan.linux,
           filter: plan.filter,
           filterFlags: plan.filterFlags, bundle: plan.configuration.bundle,
-          annotations: plan.configuration.spec.annotations, systemdUnit: plan.configuration.systemd?.unit)
+          annotations: plan.configuration.spec.annotations, systemdUnit: plan.configuration.systemd?.unit,
+          sharesGroup: shares?.group ?? "", ownsSharesGroup: shares?.isOwn ?? false)
         try whenMade(process, record)
       }
     }

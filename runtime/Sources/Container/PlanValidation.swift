@@ -24,7 +24,7 @@ extension Plan {
     try HookRunner.validate(configuration.spec.hooks)
     try Sysctl.validate(linux.sysctl, namespaces: namespaces)
     try SecurityLabels.validate(process, mountLabel: linux.mountLabel)
-    if let rdt = linux.intelRdt { try ResourceControl.validate(rdt) }
+    if let rdt = linux.intelRdt { try ResourceControl().validate(rdt) }
     guard linux.netDevices.isEmpty || namespaces.makes(.network) || namespaces.joins(.network) != nil else {
       throw ApusError(.invalidArgument, "linux.netDevices needs a network namespace, and linux.namespaces has none")
     }
@@ -134,17 +134,5 @@ extension Plan {
         throw ApusError(.invalidArgument, "\(field): has more than the 64 bytes that the kernel keeps")
       }
     }
-  }
-}
-
-/// Intel RDT (config-linux.md, IntelRdt).
-enum ResourceControl {
-  static let root = "/sys/fs/resctrl"
-
-  static func validate(_ rdt: LinuxIntelRdt) throws(ApusError) {
-    guard Files.exists("\(root)/schemata") else {
-      throw ApusError(.unsupported, "linux.intelRdt: this host has no resctrl file system at \(root)")
-    }
-    throw ApusError(.unsupported, "linux.intelRdt: classes of service are not supported")
   }
 }

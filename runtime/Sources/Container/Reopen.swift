@@ -18,10 +18,15 @@ public struct ContainerRecord: Sendable, Equatable {
   public var annotations: [String: String]
   /// Where systemd has made the control group.
   public var systemdUnit: SystemdUnit?
+  /// The group of ``ResourceControl`` that it is in; empty for none.
+  public var sharesGroup: String
+  /// Whether that group goes with the container.
+  public var ownsSharesGroup: Bool
 
   public init(
     id: String, cgroupPath: String, linux: LinuxSection, filter: [UInt8] = [], filterFlags: UInt32 = 0,
-    bundle: String = "", annotations: [String: String] = [:], systemdUnit: SystemdUnit? = nil
+    bundle: String = "", annotations: [String: String] = [:], systemdUnit: SystemdUnit? = nil,
+    sharesGroup: String = "", ownsSharesGroup: Bool = false
   ) {
     self.id = id
     self.cgroupPath = cgroupPath
@@ -31,6 +36,8 @@ public struct ContainerRecord: Sendable, Equatable {
     self.bundle = bundle
     self.annotations = annotations
     self.systemdUnit = systemdUnit
+    self.sharesGroup = sharesGroup
+    self.ownsSharesGroup = ownsSharesGroup
   }
 }
 

@@ -217,16 +217,20 @@ public struct LinuxIntelRdt: JSONObject, Equatable {
   public var closID: String
   public var l3CacheSchema: String
   public var memBwSchema: String
+  /// Lines as they are; since 1.3.
+  public var schemata: [String]
   public var enableCMT: Bool
   public var enableMBM: Bool
 
   public init(
-    closID: String = "", l3CacheSchema: String = "", memBwSchema: String = "", enableCMT: Bool = false,
+    closID: String = "", l3CacheSchema: String = "", memBwSchema: String = "", schemata: [String] = [],
+    enableCMT: Bool = false,
     enableMBM: Bool = false
   ) {
     self.closID = closID
     self.l3CacheSchema = l3CacheSchema
     self.memBwSchema = memBwSchema
+    self.schemata = schemata
     self.enableCMT = enableCMT
     self.enableMBM = enableMBM
   }
@@ -238,6 +242,7 @@ public struct LinuxIntelRdt: JSONObject, Equatable {
     case "closID": try reader.read(&closID)
     case "l3CacheSchema": try reader.read(&l3CacheSchema)
     case "memBwSchema": try reader.read(&memBwSchema)
+    case "schemata": try reader.read(&schemata)
     case "enableCMT": try reader.read(&enableCMT)
     case "enableMBM": try reader.read(&enableMBM)
     default: return false
@@ -249,6 +254,7 @@ public struct LinuxIntelRdt: JSONObject, Equatable {
     writer.putIfSet("closID", closID)
     writer.putIfSet("l3CacheSchema", l3CacheSchema)
     writer.putIfSet("memBwSchema", memBwSchema)
+    writer.putIfSet("schemata", schemata)
     writer.putIfSet("enableCMT", enableCMT)
     writer.putIfSet("enableMBM", enableMBM)
   }

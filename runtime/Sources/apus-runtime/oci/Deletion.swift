@@ -43,6 +43,7 @@ enum Deletion {
       try cgroups.killAll(record.cgroupPath)
       try cgroups.remove(record.cgroupPath)
     }
+    if record.ownsSharesGroup { try ResourceControl().remove(record.sharesGroup) }
     try directory.remove()
     Hooks.runPoststop(hooks, of: record, log: log)
   }

@@ -46,7 +46,7 @@ struct FeatureDocument {
     }
     object(&writer, "apparmor") { $0.put("enabled", true) }
     object(&writer, "selinux") { $0.put("enabled", true) }
-    object(&writer, "intelRdt") { $0.put("enabled", false) }
+    object(&writer, "intelRdt") { $0.put("enabled", true) }
     object(&writer, "mountExtensions") { writer in object(&writer, "idmap") { $0.put("enabled", true) } }
   }
 

@@ -22,6 +22,9 @@ struct Record: JSONObject, Equatable {
   var systemdUnit = ""
   var systemdSlice = ""
   var systemdUser = false
+  /// The group of shares of caches and bandwidth (Intel RDT), and whether it goes with the container.
+  var sharesGroup = ""
+  var ownsSharesGroup = false
   var namespaces: [LinuxNamespace] = []
   var annotations: [String: String] = [:]
   var filterFlags: UInt32 = 0
@@ -46,6 +49,8 @@ struct Record: JSONObject, Equatable {
     case "systemdUnit": try reader.read(&systemdUnit)
     case "systemdSlice": try reader.read(&systemdSlice)
     case "systemdUser": try reader.read(&systemdUser)
+    case "sharesGroup": try reader.read(&sharesGroup)
+    case "ownsSharesGroup": try reader.read(&ownsSharesGroup)
     case "namespaces": try reader.read(&namespaces)
     case "annotations": try reader.read(&annotations)
     case "filterFlags": try reader.read(&filterFlags)
@@ -70,6 +75,8 @@ struct Record: JSONObject, Equatable {
     writer.putIfSet("systemdUnit", systemdUnit)
     writer.putIfSet("systemdSlice", systemdSlice)
     writer.putIfSet("systemdUser", systemdUser)
+    writer.putIfSet("sharesGroup", sharesGroup)
+    writer.putIfSet("ownsSharesGroup", ownsSharesGroup)
     writer.put("namespaces", namespaces)
     writer.putIfSet("annotations", annotations)
     writer.putIfSet("filterFlags", filterFlags)

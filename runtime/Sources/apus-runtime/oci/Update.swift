@@ -31,14 +31,19 @@ extension Command {
     ]
   ) { (invocation) throws(ApusError) in
     let options = invocation.options
-    guard !options.has("l3-cache-schema"), !options.has("mem-bw-schema") else {
-      throw ApusError(.unsupported, "this build does not allocate caches and memory bandwidth (Intel RDT)")
-    }
     let stored = try StoredContainer(invocation.id, root: invocation.global.root, locked: true)
     guard try stored.status() != .stopped else {
       throw ApusError(.conflict, "cannot update a container that is not running")
     }
+    let shares = LinuxIntelRdt(
+      l3CacheSchema: options.value("l3-cache-schema") ?? "", memBwSchema: options.value("mem-bw-schema") ?? "")
+    guard shares == LinuxIntelRdt() || !stored.record.sharesGroup.isEmpty else {
+      throw ApusError(
+        .conflict,
+        "cannot change the shares of caches and memory bandwidth: the container was made without linux.intelRdt")
+    }
     try stored.open().update(LinuxResources(options).withoutZeros)
+    if shares != LinuxIntelRdt() { try ResourceControl().set(shares, of: stored.record.sharesGroup) }
     return 0
   }
 }
