@@ -9,12 +9,26 @@ extension DockerAPI {
     var body = try await request.body(ContainerCreateRequest.self)
     let warnings = try body.adapt(from: request.version)
     let configuration = try InstanceConfiguration(body)
+    try await checkNetworks(of: configuration)
     let created = try await engine.create(
       configuration, name: request.query.text("name").map(ContainerName.bare), platform: request.query.text("platform"))
     var response = ContainerCreateResponse()
     response.id = created.id
     response.warnings = created.warnings + warnings
     return .json(response, status: .created)
+  }
+
+  /// A missing network is said before the image is looked for, and not by 404: clients take that for the image, and
+  /// pull it.
+  private func checkNetworks(of configuration: InstanceConfiguration) async throws {
+    let network = configuration.network
+    for name in Set(network.endpoints.map(\.network) + [network.mode]) where NetworkName.isUserDefined(name) {
+      do {
+        _ = try await engine.networks.get(name)
+      } catch let error as ApusError where error.code == .notFound {
+        throw ApusError(.invalidArgument, error.message)
+      }
+    }
   }
 
   @Sendable func startContainer(_ request: APIRequest) async throws -> Response {
