@@ -21,7 +21,7 @@ enum ConnectionTracking {
   ///
   /// However little is found, the kernel looks through its whole hash table: 12 ms for each request with 262,144 buckets
   /// (a machine of 16 GB).
-  static func forget(_ matches: Set<Match>, by socket: borrowing NetfilterSocket) throws(ApusError) {
+  static func forget(_ matches: Set<Match>, by socket: NetfilterSocket) throws(ApusError) {
     guard !matches.isEmpty, try count(by: socket) != 0 else { return }
     var filters = Set(matches.flatMap(\.filters))
     if filters.count > 4 { filters = [Filter()] }
@@ -35,7 +35,7 @@ enum ConnectionTracking {
   }
 
   /// How many entries there are; nil where the kernel does not say.
-  private static func count(by socket: borrowing NetfilterSocket) throws(ApusError) -> UInt32? {
+  private static func count(by socket: NetfilterSocket) throws(ApusError) -> UInt32? {
     var messages = NetfilterMessages()
     // IPCTNL_MSG_CT_GET_STATS
     messages.add(type: 1 << 8 | 5, flags: 0, family: 0)

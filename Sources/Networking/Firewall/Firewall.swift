@@ -7,8 +7,8 @@ import Synchronization
 
 /// The host's packet filter as far as it is ours: one nf_tables table (docs/decisions/0031).
 ///
-/// The table outlives the daemon, as instances do. What it is to contain is kept here too: where the table turns out to be
-/// other than expected (somebody has flushed the ruleset), it is made anew with the next change. Everything blocks.
+/// The table outlives the daemon, as instances do. What it is to contain is kept here too: when somebody deletes it
+/// (`nft flush ruleset`), or a change finds it other than expected, it is made anew. Everything blocks.
 public final class Firewall: Sendable {
   private struct Current {
     var state = FirewallState()
@@ -22,6 +22,7 @@ public final class Firewall: Sendable {
   private let logger: Logger
   let forgetting: ForgettingQueue
   private let current = Mutex(Current())
+  private let watching = Mutex<TableWatch?>(nil)
   private let commits: Mutex<GroupCommit<FirewallState.Request, ApusError?>?> = Mutex(nil)
 
   /// - Parameters:
@@ -113,6 +114,7 @@ public final class Firewall: Sendable {
         try apply(changes, of: state, isBuilt: current.isBuilt)
         current.state = state
         current.isBuilt = true
+        watch()
         return outcomes
       } catch {
         current.isBuilt = false
@@ -125,6 +127,29 @@ public final class Firewall: Sendable {
       }
       return nil
     } ?? requests.flatMap { follow([$0]) }
+  }
+
+  /// From the first table on; in the network namespace of whoever makes it.
+  private func watch() {
+    watching.withLock { watching in
+      guard watching == nil else { return }
+      watching = try? TableWatch(table: table) { [weak self] in self?.makeAnew() }
+    }
+  }
+
+  /// Somebody has deleted the table.
+  private func makeAnew() {
+    let isOurs = current.withLock { current in
+      defer { current.isBuilt = false }
+      return current.isBuilt
+    }
+    guard isOurs else { return }
+    logger.warning("the table inet \(table) was deleted by another program, it is made anew")
+    do throws(ApusError) {
+      try commit(.withdraw([]))
+    } catch {
+      logger.error("published ports and isolation are missing until the next change: \(error)")
+    }
   }
 
   private func apply(

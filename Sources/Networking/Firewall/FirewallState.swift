@@ -42,12 +42,14 @@ struct FirewallState: Sendable {
     var changes: [Change] = []
     switch request {
     case .restore(let networks, let ports):
+      for network in networks { try Self.check(network) }
       self = FirewallState()
       for network in networks { self.networks[network.interface] = network }
       for port in ports { self.ports[HostPort(port)] = port }
       countElements()
       return nil
     case .add(let network):
+      try Self.check(network)
       guard networks[network.interface] != network else { return [] }
       return replace(network.interface, by: network)
     case .remove(let interface):
@@ -73,6 +75,18 @@ struct FirewallState: Sendable {
       }
     }
     return changes
+  }
+
+  /// What nft(8) would read as more than a name: a quotation mark ends one, an asterisk stands for others.
+  private static func check(_ network: FirewallNetwork) throws(ApusError) {
+    let name = network.interface
+    guard !name.isEmpty, name.utf8.count < 16,
+      name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && !"\"*\\{};".utf8.contains($0) })
+    else {
+      throw ApusError(
+        .invalidArgument,
+        "cannot set up the firewall for the interface \"\(name)\": choose a name of letters, digits and -")
+    }
   }
 
   private func element(of port: PublishedPort) -> SetElement {

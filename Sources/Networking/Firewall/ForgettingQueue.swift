@@ -2,20 +2,16 @@ import Dispatch
 import Errors
 import Glibc
 import Logging
+import Netlink
 import Synchronization
 
 /// Forgets connections soon, and many in one go: to look through the kernel's table takes milliseconds of a processor,
 /// whatever is in it, and an instance's end does not wait for it.
 final class ForgettingQueue: Sendable {
-  private final class Connection: Sendable {
-    let socket: NetfilterSocket
-    init() throws(ApusError) { socket = try NetfilterSocket() }
-  }
-
   private struct State {
     var matches: Set<ConnectionTracking.Match> = []
-    /// Made by the first who asks, so that it belongs to the network namespace of the one who asks.
-    var connection: Connection?
+    /// Of the first who asks.
+    var namespace: NetworkNamespace?
     var isScheduled = false
     /// Not before: no more than one twentieth of a processor's time goes into this.
     var next = DispatchTime.now()
@@ -32,7 +28,7 @@ final class ForgettingQueue: Sendable {
     let start: DispatchTime? = state.withLock { state in
       state.matches.formUnion(matches)
       do throws(ApusError) {
-        if state.connection == nil { state.connection = try Connection() }
+        if state.namespace == nil { state.namespace = try NetworkNamespace.current() }
       } catch {
         fail(error)
         return nil
@@ -51,12 +47,14 @@ final class ForgettingQueue: Sendable {
 
   private func work() {
     let start = DispatchTime.now()
-    let (matches, connection) = state.withLock { state in
+    let (matches, namespace) = state.withLock { state in
       defer { state.matches = [] }
-      return (state.matches, state.connection)
+      return (state.matches, state.namespace)
     }
     do throws(ApusError) {
-      if let connection { try ConnectionTracking.forget(matches, by: connection.socket) }
+      try namespace?.run { () throws(ApusError) in
+        try ConnectionTracking.forget(matches, by: NetfilterSocket())
+      }
     } catch {
       fail(error)
     }

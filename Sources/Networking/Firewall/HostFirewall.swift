@@ -20,17 +20,25 @@ public struct HostFirewall: Sendable {
     // Base chains only, without rules: some hosts have tens of thousands.
     let chains = (try? program.run(["list", "chains"])).map(Self.forwarding) ?? []
     for chain in chains where !(chain.family == "inet" && chain.table == table) {
-      guard let text = try? program.run(["list", "chain", chain.family, chain.table, chain.name]) else { continue }
-      var rules = Self.rules(text)
+      var rules = rules(of: chain, chain.name)
       guard chain.isDropping || Self.endsRefusing(rules) else { continue }
-      let targets = Self.targets(rules)
-      for target in targets {
-        rules += Self.rules((try? program.run(["list", "chain", chain.family, chain.table, target])) ?? "")
+      var targets: [String] = []
+      var next = Self.targets(rules)
+      while let target = next.popLast(), targets.count < 64 {
+        guard !targets.contains(target) else { continue }
+        targets.append(target)
+        let more = self.rules(of: chain, target)
+        rules += more
+        next += Self.targets(more)
       }
       let missing = interfaces.filter { !Self.isNamed($0, in: rules) }
       if !missing.isEmpty { warnings.append(Self.sentence(chain, targets: targets, interfaces: missing)) }
     }
     return warnings + legacyWarnings(interfaces)
+  }
+
+  private func rules(of chain: Chain, _ name: String) -> [String] {
+    Self.rules((try? program.run(["list", "chain", chain.family, chain.table, name])) ?? "")
   }
 
   struct Chain: Equatable, Sendable {

@@ -3,10 +3,14 @@ import Glibc
 import Linux
 
 /// A netlink(7) socket to netfilter, of the network namespace that the thread is in which makes it.
-struct NetfilterSocket: ~Copyable, Sendable {
+final class NetfilterSocket: Sendable {
   private let socket: OwnedDescriptor
 
-  init() throws(ApusError) {
+  /// To wait for while this lives.
+  var descriptor: Int32 { socket.raw }
+
+  /// - Parameter group: whose notes to get (NFNLGRP_*).
+  init(group: Int32? = nil) throws(ApusError) {
     // NETLINK_NETFILTER
     socket = OwnedDescriptor(
       owning: try check(
@@ -15,6 +19,31 @@ struct NetfilterSocket: ~Copyable, Sendable {
     // A dump's pages arrive as fast as they are read; acknowledgements of a large transaction all at once.
     var size: Int32 = 1 << 20
     setsockopt(socket.raw, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
+    if var group {
+      // What has no address of its own is taken for the one who caused it, and hears nothing. struct sockaddr_nl: u16 family,
+      // u16 padding, u32 address (0: any), u32 groups.
+      var own: (UInt16, UInt16, UInt32, UInt32) = (UInt16(AF_NETLINK), 0, 0, 0)
+      try check(
+        withUnsafeMutablePointer(to: &own) { own in
+          own.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            bind(socket.raw, __CONST_SOCKADDR_ARG(__sockaddr__: $0), 12)
+          }
+        }, "cannot listen to the kernel's packet filter")
+      // SOL_NETLINK, NETLINK_ADD_MEMBERSHIP
+      try check(
+        setsockopt(socket.raw, 270, 1, &group, socklen_t(MemoryLayout<Int32>.size)),
+        "cannot listen to the kernel's packet filter")
+    }
+  }
+
+  /// Calls `body` with type and payload of each note that has come.
+  ///
+  /// - Throws: resourceExhausted, when some were lost because too many came.
+  func notes(_ body: (UInt16, UnsafeRawBufferPointer) -> Void) throws(ApusError) {
+    try receive(flags: Int32(MSG_DONTWAIT)) { type, payload in
+      body(type, payload)
+      return true
+    }
   }
 
   /// Sends a transaction, which the kernel has done or refused when this returns.

@@ -13,8 +13,8 @@ struct Ruleset {
     (
       "loopback", "type filter hook prerouting priority -300; policy accept;",
       [
-        "iifname != \"lo\" ip daddr 127.0.0.0/8 drop", "iifname != \"lo\" ip saddr 127.0.0.0/8 drop",
-        "iifname != \"lo\" ip6 daddr ::1 drop", "iifname != \"lo\" ip6 saddr ::1 drop",
+        "ip daddr != 127.0.0.0/8 ip saddr != 127.0.0.0/8 accept", "ip6 daddr != ::1 ip6 saddr != ::1 accept",
+        "iifname != \"lo\" drop",
       ]
     ),
     // One address of the host goes before all of them. An address of a link cannot be the source of what is forwarded, so
@@ -47,8 +47,8 @@ struct Ruleset {
     (
       "forward", "type filter hook forward priority 0; policy accept;",
       [
-        "iifname != @bridges oifname != @bridges accept",
-        "ct state established,related accept",
+        // First, for nearly every packet ends here; others' too, whom nothing below concerns.
+        "ct state established,related accept", "iifname != @bridges oifname != @bridges accept",
         // Before what isolates: a published port of another network may be reached by the host's address.
         "ct status dnat goto published",
         "iifname . oifname @neighbours accept",
