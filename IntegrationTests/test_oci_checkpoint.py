@@ -261,3 +261,44 @@ def test_devices_stay_forbidden(runtime, bundle, tmp_path):
     runtime("restore", "--image-path", tmp_path / "images", "-b", bundle.path, "-d", "c", check=0)
     done = runtime("exec", "c", "sh", "-c", ": < /dev/kmsg")
     assert done.returncode != 0 and "Operation not permitted" in done.stderr, done
+
+
+@real
+@pytest.mark.parametrize("isDetached", [True, False])
+def test_a_terminal_comes_back(runtime, bundle, tmp_path, isDetached):
+    """The other end of it is another one then; what is in the container is the same."""
+    bundle.run("sh", "-c", "n=0; trap 'echo caught' INT; while true; do read x && n=$((n + 1)) && echo $n $x $(tty); done", terminal=True).write()
+    server = oci.ConsoleSocket(tmp_path / "s")
+    runtime("run", "-d", "--console-socket", server.path, "-b", bundle.path, "c", check=0)
+    _, master = server.receive()
+    os.write(master, b"one\n")
+    assert b"1 one /dev/pts/0" in oci.read_terminal(master, b"1 one /dev/pts/0")
+    runtime("checkpoint", "--image-path", tmp_path / "images", "c", check=0)
+    os.close(master)
+    words = ["restore", "--image-path", tmp_path / "images", "-b", bundle.path]
+    process = None
+    if isDetached:
+        server = oci.ConsoleSocket(tmp_path / "t")
+        runtime(*words, "-d", "--console-socket", server.path, "c", check=0)
+        _, master = server.receive()
+    else:
+        master, slave = os.openpty()
+        process = subprocess.Popen(runtime.command(*words, "c"), stdin=slave, stdout=slave, stderr=slave)
+        os.close(slave)
+        runtime_is_up(runtime)
+    os.write(master, b"two\n")
+    assert b"2 two /dev/pts/0" in oci.read_terminal(master, b"2 two /dev/pts/0")
+    # It is still the controlling terminal: its signals arrive.
+    os.write(master, b"\x03")
+    assert b"caught" in oci.read_terminal(master, b"caught")
+    if process is not None:
+        runtime("kill", "c", "KILL", check=0)
+        assert process.wait(timeout=20) == 137
+    os.close(master)
+
+
+def runtime_is_up(runtime):
+    deadline = time.monotonic() + 20
+    while runtime("state", "c").returncode != 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

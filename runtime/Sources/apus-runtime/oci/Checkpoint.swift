@@ -19,16 +19,12 @@ extension Command {
       throw ApusError(.conflict, "cannot checkpoint a container that is \(status.rawValue)")
     }
     let spec = try stored.configuration()
-    guard spec.process?.terminal != true else {
-      throw ApusError(.unsupported, "cannot checkpoint a container with a terminal: the other end of it is not in it")
-    }
     let criu = try CheckpointTool(invocation.global.criu)
     let options = invocation.options
     let (shared, images, logs) = try CheckpointTool.shared(options)
     for directory in [images, logs] { try Files.makeDirectories(directory, mode: 0o700) }
     let isPreDump = options.has("pre-dump")
-    var arguments = [isPreDump ? "pre-dump" : "dump", "--tree", String(stored.record.pid), "--log-file", "dump.log"]
-    arguments += shared + ["--root", stored.record.rootfs, "--evasive-devices"]
+    var arguments = shared + ["--root", stored.record.rootfs, "--evasive-devices"]
     if let directory = options.value("parent-path") { arguments += ["--prev-images-dir", directory] }
     if options.has("parent-path") || isPreDump { arguments.append("--track-mem") }
     if options.has("leave-running") || isPreDump { arguments.append("--leave-running") }
@@ -42,7 +38,7 @@ extension Command {
       arguments += ["--external", "\(kind)[\(number)]:\(key)"]
     }
     try keep(stored, in: images)
-    guard try criu.run(arguments) == 0 else {
+    guard try dump(stored.record.pid, criu, arguments, isPreDump: isPreDump, spec, images, logs) else {
       throw ApusError(.internal, "criu failed to checkpoint \(invocation.id): see \(logs)/dump.log")
     }
     if !isPreDump, !options.has("leave-running") {
@@ -51,6 +47,21 @@ extension Command {
       try Deletion.finish(stored.record, in: stored.directory, hooks: hooks, log: invocation.log)
     }
     return 0
+  }
+
+  private static func dump(
+    _ process: pid_t, _ criu: CheckpointTool, _ arguments: [String], isPreDump: Bool, _ spec: Spec, _ images: String,
+    _ logs: String
+  ) throws(ApusError) -> Bool {
+    guard spec.process?.terminal == true, !isPreDump else {
+      let verb = [isPreDump ? "pre-dump" : "dump", "--tree", String(process), "--log-file", "dump.log"]
+      return try criu.run(verb + ["--images-dir", images, "--work-dir", logs, "-v4"] + arguments) == 0
+    }
+    let null = try Files.open("/dev/null", flags: O_RDWR)
+    let asked = try? CheckpointService(tool: criu).ask(
+      .dump, process: process, arguments: arguments, images: images, logs: logs, log: "dump.log",
+      descriptors: (0...2).map { (null.raw, $0) })
+    return asked != nil
   }
 
   private static func keep(_ stored: StoredContainer, in images: String) throws(ApusError) {

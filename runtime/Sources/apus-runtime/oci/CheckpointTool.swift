@@ -26,10 +26,15 @@ struct CheckpointTool {
   /// - Parameter descriptors: what it gets as 0, 1 and 2; nil is the null device.
   func run(_ arguments: [String], descriptors: [(ours: Int32, theirs: Int32)]? = nil) throws(ApusError) -> Int32 {
     let null = try Files.open("/dev/null", flags: O_RDWR)
-    let process = try Spawn.process(
-      path, arguments: [path] + arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-      descriptors: descriptors ?? [(null.raw, 0), (null.raw, 1), (null.raw, 2)], newSession: false)
+    let process = try start(
+      arguments, descriptors: descriptors ?? [(null.raw, 0), (null.raw, 1), (null.raw, 2)])
     return try Processes.wait(for: process)?.code ?? 1
+  }
+
+  func start(_ arguments: [String], descriptors: [(ours: Int32, theirs: Int32)]) throws(ApusError) -> pid_t {
+    try Spawn.process(
+      path, arguments: [path] + arguments, environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+      descriptors: descriptors, newSession: false)
   }
 
   /// Options that mean the same at both ends, and that criu has under the same name.
@@ -49,7 +54,7 @@ struct CheckpointTool {
   static func shared(_ options: Options) throws(ApusError) -> (arguments: [String], images: String, logs: String) {
     let images = try absolute(options.value("image-path") ?? "checkpoint")
     let logs = try options.value("work-path").map { path throws(ApusError) in try absolute(path) } ?? images
-    var arguments = ["--images-dir", images, "--work-dir", logs, "-v4"]
+    var arguments: [String] = []
     let mode = options.value("manage-cgroups-mode") ?? "soft"
     guard ["soft", "full", "strict", "ignore"].contains(mode) else {
       throw ApusError(.invalidArgument, "Invalid manage-cgroups-mode value: \"\(mode)\"")

@@ -10,6 +10,8 @@ extension Command {
     name: "restore", summary: "restore a container from a previous checkpoint",
     options: CheckpointTool.sharedOptions + [
       Option("bundle", "b", "path to the root of the bundle directory"),
+      Option(
+        "console-socket", "path to an AF_UNIX socket which will receive the master end of the console's pseudoterminal"),
       Option("detach", "d", kind: .flag, "detach from the container's process"),
       Option("pid-file", "specify the file to write the process id to"),
       Option("no-subreaper", kind: .flag, "disable the use of the subreaper used to reap reparented processes"),
@@ -21,19 +23,20 @@ extension Command {
     let criu = try CheckpointTool(invocation.global.criu)
     // Before the bundle becomes the working directory.
     let (shared, images, logs) = try CheckpointTool.shared(options)
+    let consoleSocket = try options.value("console-socket").map { path throws(ApusError) in try absolute(path) }
     let pidFile = try options.value("pid-file").map { path throws(ApusError) in try absolute(path) }
     guard Files.exists("\(images)/inventory.img") else {
       throw ApusError(.notFound, "there is no checkpoint in \(images): inventory.img is missing")
     }
     let bundle = try Bundle(options.value("bundle"))
-    guard bundle.spec.process?.terminal != true else {
-      throw ApusError(.unsupported, "cannot restore a container with a terminal")
-    }
     let isDetached = options.has("detach")
+    try Console.check(terminal: bundle.spec.process?.terminal == true, socket: consoleSocket, detached: isDetached)
     // The restored process becomes this one's child, once criu has ended.
     let foreground = isDetached ? nil : try Foreground(isSubreaper: true)
     let directory = try StateDirectory(creating: invocation.id, root: invocation.global.root)
     let record: Record
+    // The master of its terminal; -1 without.
+    let terminal: Int32
     do throws(ApusError) {
       var configuration = ContainerConfiguration(
         id: invocation.id, spec: bundle.spec, streams: .descriptors(input: 0, output: 1, error: 2))
@@ -42,16 +45,23 @@ extension Command {
       if invocation.global.systemdCgroup {
         configuration.systemd = try SystemdPlacement(bundle.spec, id: invocation.id)
       }
-      record = try Restoration(configuration: configuration, bundle: bundle, images: images, logs: logs)
-        .run(criu, shared, in: directory)
-      if let pidFile { try Creation.writePID(record.pid, to: pidFile) }
+      let restoration = Restoration(configuration: configuration, bundle: bundle, images: images, logs: logs)
+      (record, terminal) = try restoration.run(criu, shared, in: directory)
     } catch {
       try? directory.remove()
       throw error
     }
+    do throws(ApusError) {
+      if let consoleSocket { try Console.send(terminal, to: consoleSocket) }
+      if let pidFile { try Creation.writePID(record.pid, to: pidFile) }
+    } catch {
+      Deletion.end(record, in: directory, hooks: bundle.spec.hooks, log: invocation.log)
+      throw error
+    }
     guard let foreground else { return 0 }
     directory.unlock()
-    let status = try foreground.attend(record.pid, terminal: nil)
+    let status = try foreground.attend(
+      record.pid, terminal: terminal >= 0 ? OwnedDescriptor(owning: terminal) : nil)
     Deletion.end(record, in: directory, hooks: bundle.spec.hooks, log: invocation.log)
     return status
   }
@@ -64,27 +74,30 @@ private struct Restoration {
   let images: String
   let logs: String
 
-  func run(_ criu: CheckpointTool, _ shared: [String], in directory: StateDirectory) throws(ApusError) -> Record {
+  func run(_ criu: CheckpointTool, _ shared: [String], in directory: StateDirectory) throws(ApusError) -> (
+    record: Record, terminal: Int32
+  ) {
     try configuration.validate()
     try directory.note(group: configuration.cgroupPath)
     // criu restores into what is there, and leaves its limits alone.
     let group = try RestoredGroup(configuration)
     do throws(ApusError) {
-      let record = try run(criu, shared, group: group.path, in: directory)
+      let (process, terminal) = try run(criu, shared, group: group.path)
+      let record = try adopt(process, group: group.path, in: directory)
       group.release()
-      return record
+      return (record, terminal)
     } catch {
       group.remove()
       throw error
     }
   }
 
+  /// - Returns: the number of the first process, and the master of its terminal, or -1.
   private func run(
-    _ criu: CheckpointTool, _ shared: [String], group: String, in directory: StateDirectory
-  ) throws(ApusError) -> Record {
+    _ criu: CheckpointTool, _ shared: [String], group: String
+  ) throws(ApusError) -> (process: pid_t, terminal: Int32) {
     try mountRoot()
-    var arguments = ["restore", "--restore-detached", "--log-file", "restore.log"] + shared
-    arguments += ["--root", bundle.rootfs, "--pidfile", "\(logs)/restored.pid", "--cgroup-root", "/\(group)"]
+    var arguments = shared + ["--root", bundle.rootfs, "--cgroup-root", "/\(group)"]
     for (name, source) in CheckpointTool.externalMounts(bundle.spec, group: group) {
       arguments += ["--external", "mnt[\(name)]:\(source)"]
     }
@@ -106,11 +119,25 @@ private struct Restoration {
       descriptors.append((opened[opened.count - 1], theirs))
       arguments += ["--inherit-fd", "fd[\(theirs)]:\(key)"]
     }
-    _ = unlink("\(logs)/restored.pid")
-    guard try criu.run(arguments, descriptors: descriptors) == 0 else {
-      throw ApusError(.internal, "criu failed to restore \(configuration.id): see \(logs)/restore.log")
+    let failure = ApusError(.internal, "criu failed to restore \(configuration.id): see \(logs)/restore.log")
+    if bundle.spec.process?.terminal == true {
+      let restored = try? CheckpointService(tool: criu).ask(
+        .restore, arguments: arguments, images: images, logs: logs, log: "restore.log", descriptors: descriptors)
+      guard let restored, restored.process > 0, let terminal = restored.terminal else { throw failure }
+      return (restored.process, terminal)
     }
-    return try adopt(group: group, in: directory)
+    let file = "\(logs)/restored.pid"
+    _ = unlink(file)
+    let verb = [
+      "restore", "--restore-detached", "--pidfile", file, "--log-file", "restore.log", "--images-dir", images,
+      "--work-dir", logs, "-v4",
+    ]
+    guard try criu.run(verb + arguments, descriptors: descriptors) == 0 else { throw failure }
+    let text = String(decoding: try Files.read(file, limit: 64), as: UTF8.self)
+    guard let process = pid_t(text.filter(\.isNumber)), process > 0 else {
+      throw ApusError(.internal, "criu does not say which process it has restored")
+    }
+    return (process, -1)
   }
 
   /// criu wants the root to be a mount, whose parent gets nothing of what it mounts: in a namespace of this process's
@@ -130,11 +157,7 @@ private struct Restoration {
     }
   }
 
-  private func adopt(group: String, in directory: StateDirectory) throws(ApusError) -> Record {
-    let text = String(decoding: try Files.read("\(logs)/restored.pid", limit: 64), as: UTF8.self)
-    guard let process = pid_t(text.filter(\.isNumber)), process > 0 else {
-      throw ApusError(.internal, "criu does not say which process it has restored")
-    }
+  private func adopt(_ process: pid_t, group: String, in directory: StateDirectory) throws(ApusError) -> Record {
     var record = Record()
     record.id = configuration.id
     record.bundle = bundle.path
