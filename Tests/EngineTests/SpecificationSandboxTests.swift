@@ -241,7 +241,7 @@ typealias RuntimeResources = LinuxResources
     configuration.network.dns = ["9.9.9.9"]
     configuration.network.dnsSearch = ["a.example", "b.example"]
     let files = GeneratedFiles(record(configuration), hostname: "web")
-    #expect(files.hostname == "web.example.org\n")
+    #expect(files.hostname == "web\n")
     #expect(files.hosts.contains("127.0.0.1\tlocalhost\n"))
     #expect(files.hosts.contains("\tweb.example.org web\n"))
     #expect(files.hosts.hasSuffix("10.0.0.1\tdb\n::2\tsix\n"))

@@ -41,7 +41,11 @@ extension Instance {
     let isAnnounced = launch.plugged != nil
     try await services.lifecycle.run {
       try services.networks.plug(attachment, of: record, process: process)
-      if !isAnnounced { try services.networks.announce(attachment, of: record) }
+      if isAnnounced {
+        try services.networks.publish(attachment.ports, of: attachment.endpoints)
+      } else {
+        try services.networks.announce(attachment, of: record)
+      }
     }
   }
 
@@ -86,8 +90,8 @@ extension Instance {
           try services.networks.connect(configuration, of: changed, process: pid)
         }
         record.state.endpoints = attachment.endpoints
-        current.state.endpoints = attachment.endpoints
         rewriteFiles(record, before: current)
+        current.state.endpoints = attachment.endpoints
       }
       try await store { $0.configuration.network.endpoints.append(configuration) }
       if !isUp { services.networks.tell("connect", configuration.networkID, id) }
@@ -133,7 +137,7 @@ extension Instance {
       for pattern in withdraw {
         guard ports.contains(where: { $0.matches(pattern) }) else {
           throw ApusError(
-            .notFound, "port \(pattern.port)/\(pattern.proto.rawValue) of container \(current.name) is not published so")
+            .notFound, "container \(current.name) does not publish \(pattern)")
         }
         ports.removeAll { $0.matches(pattern) }
       }

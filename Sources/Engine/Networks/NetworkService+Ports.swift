@@ -48,6 +48,7 @@ extension NetworkService {
     guard !ports.isEmpty else { return }
     for attached in endpoints where ports.contains(where: { attached.endpoint.addresses.contains($0.address) }) {
       let id = attached.endpoint.networkID
+      try bridges.publishToItself(attached.endpoint)
       guard let entry = try? entry(id), !entry.isLoopbackPublished else { continue }
       try bridges.publishLoopback(of: entry.record.definition)
       state.withLock { $0.networks[id]?.isLoopbackPublished = true }

@@ -155,13 +155,13 @@ public final class NetworkService: Sendable {
 
   /// - Throws: `permissionDenied` for a predefined network, `conflict` while an instance is in it.
   public func remove(_ reference: String) async throws {
-    guard case .made(let id) = try find(reference) else { throw Self.predefined(reference) }
+    guard case .made(let id) = try find(reference) else { throw Self.permanent(reference) }
     if try entry(id).members.isEmpty { await evict(id) }
     let definition = try await blocking.run { [self] in
       try changing.withLock { _ in
         let entry = try entry(id)
         let definition = entry.record.definition
-        guard !entry.record.isDefault else { throw Self.predefined(definition.name) }
+        guard !entry.record.isDefault else { throw Self.permanent(definition.name) }
         guard entry.members.isEmpty else {
           let names = entry.members.values.map { "\"\($0.instanceName)\"" }.sorted().joined(separator: ", ")
           throw ApusError(
@@ -286,6 +286,10 @@ public final class NetworkService: Sendable {
 
   static func predefined(_ name: String) -> ApusError {
     ApusError(.permissionDenied, "operation is not permitted on predefined \(name) network")
+  }
+
+  private static func permanent(_ name: String) -> ApusError {
+    ApusError(.permissionDenied, "\(name) is a pre-defined network and cannot be removed")
   }
 
   static func newIdentifier() -> String { InstanceName.newIdentifier() }

@@ -114,13 +114,22 @@ public struct EndpointConfiguration: Sendable, Codable, Equatable {
 }
 
 /// A port of an instance that the host is to publish: what a user asks for.
-public struct PortBinding: Sendable, Codable, Hashable {
+public struct PortBinding: Sendable, Codable, Hashable, CustomStringConvertible {
   public var proto: PortProtocol
   public var port: UInt16
   /// Of the host; empty: every address of both families.
   public var hostAddress = ""
   /// The first free one of these; nil: any free one.
   public var hostPorts: ClosedRange<UInt16>?
+  /// As `--publish` has it: `127.0.0.1:8080:80/tcp`.
+  public var description: String {
+    var host = hostAddress.utf8.contains(UInt8(ascii: ":")) ? "[\(hostAddress)]:" : hostAddress.isEmpty ? "" : hostAddress + ":"
+    if let hostPorts {
+      host += hostPorts.count == 1 ? "\(hostPorts.lowerBound):" : "\(hostPorts.lowerBound)-\(hostPorts.upperBound):"
+    }
+    return "\(host)\(port)/\(proto.rawValue)"
+  }
+
   public init(proto: PortProtocol, port: UInt16, hostAddress: String = "", hostPorts: ClosedRange<UInt16>? = nil) {
     self.proto = proto
     self.port = port

@@ -23,7 +23,7 @@ public struct GeneratedFiles: Sendable {
     let network = configuration.network
     let sharesHostNetwork = network.mode == "host"
     let fullName = configuration.domainname.flatMap { $0.isEmpty ? nil : hostname + "." + $0 } ?? hostname
-    self.hostname = fullName + "\n"
+    self.hostname = hostname + "\n"
     let names = fullName == hostname ? hostname : "\(fullName) \(hostname)"
     if sharesHostNetwork, network.extraHosts.isEmpty {
       hosts = Self.text("/etc/hosts")

@@ -26,4 +26,14 @@ extension BridgeDriver {
           metric: Self.loopbackMetric + UInt32(index)))
     ])
   }
+
+  /// Lets an instance reach its own published ports by the host's addresses where bridged IPv4 packets pass iptables
+  /// (br_netfilter): their addresses are translated within the bridge then, and the frame has to go back to where it came
+  /// from. May be repeated.
+  public func publishToItself(_ endpoint: Endpoint) throws(ApusError) {
+    guard endpoint.ipv4 != nil, KernelParameter.bridgedPacketsPassIPTables.isSet else { return }
+    var socket = try NetlinkSocket()
+    guard let index = try socket.index(of: endpoint.hostInterface) else { return }
+    try socket.perform([.change(.index(index), LinkChange(reflects: true))])
+  }
 }

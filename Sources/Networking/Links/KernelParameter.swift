@@ -69,6 +69,12 @@ extension KernelParameter {
   public static let bridgedPacketsSkipIP6Tables = KernelParameter(
     "net/bridge/bridge-nf-call-ip6tables", value: "0")
 
+  /// On: bridged IPv4 packets pass iptables, where br_netfilter is loaded. Others on the host may need it so.
+  static let bridgedPacketsPassIPTables = KernelParameter("net/bridge/bridge-nf-call-iptables", value: "1")
+
+  /// It has the value now.
+  var isSet: Bool { current == value }
+
   /// The host forwards packets of a family.
   private static func forwarding(_ family: IPAddress.Family) -> KernelParameter {
     switch family {

@@ -28,10 +28,13 @@ public struct LinkChange: Sendable {
   public var generatesAddresses: Bool?
   /// Of a bridge's port: whether it reaches only ports that are not isolated.
   public var isIsolated: Bool?
+  /// Of a bridge's port: whether frames may go back out of it (hairpin mode).
+  public var reflects: Bool?
 
   public init(
     name: String? = nil, mac: MACAddress? = nil, mtu: Int? = nil, isUp: Bool? = nil, master: Int32? = nil,
-    alias: String? = nil, generatesAddresses: Bool? = nil, isIsolated: Bool? = nil
+    alias: String? = nil, generatesAddresses: Bool? = nil, isIsolated: Bool? = nil,
+    reflects: Bool? = nil
   ) {
     self.name = name
     self.mac = mac
@@ -41,6 +44,7 @@ public struct LinkChange: Sendable {
     self.alias = alias
     self.generatesAddresses = generatesAddresses
     self.isIsolated = isIsolated
+    self.reflects = reflects
   }
 
   /// The attributes that are the same for a new and an existing interface.
@@ -161,10 +165,13 @@ extension NetlinkRequest {
         $0.nest(UInt16(AF_INET6)) { $0.attribute(LinkAttribute.generatedAddresses, UInt8(generates ? 0 : 1)) }
       }
     }
-    if let isIsolated = change.isIsolated {
+    if change.isIsolated != nil || change.reflects != nil {
       message.nest(LinkAttribute.information) {
         $0.attribute(LinkAttribute.portKind, text: "bridge")
-        $0.nest(LinkAttribute.portData) { $0.attribute(LinkAttribute.portIsolated, UInt8(isIsolated ? 1 : 0)) }
+        $0.nest(LinkAttribute.portData) {
+          if let isIsolated = change.isIsolated { $0.attribute(LinkAttribute.portIsolated, UInt8(isIsolated ? 1 : 0)) }
+          if let reflects = change.reflects { $0.attribute(LinkAttribute.portReflects, UInt8(reflects ? 1 : 0)) }
+        }
       }
     }
     return NetlinkRequest(message, stage: "cannot set up \(link)")

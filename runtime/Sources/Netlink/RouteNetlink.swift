@@ -17,6 +17,7 @@ enum RouteMessage {
   static let newDiscipline: UInt16 = 36
   static let deleteDiscipline: UInt16 = 37
   static let getDiscipline: UInt16 = 38
+  static let getMulticast: UInt16 = 58
 }
 
 /// IFLA_*.
@@ -43,6 +44,7 @@ enum LinkAttribute {
   static let macvlanMode: UInt16 = 1
   static let bridgeSnooping: UInt16 = 23
   // Within `portData`.
+  static let portReflects: UInt16 = 4
   static let portIsolated: UInt16 = 33
   // Within `families`, of AF_INET6.
   static let generatedAddresses: UInt16 = 8
@@ -53,7 +55,7 @@ enum AddressAttribute {
   static let address: UInt16 = 1
   static let local: UInt16 = 2
   static let broadcast: UInt16 = 4
-  static let flags: UInt16 = 8
+  static let multicast: UInt16 = 7
 }
 
 /// RTA_*.
