@@ -19,8 +19,7 @@ enum ConnectionTracking {
 
   /// Forgets what matches; the next packet of such a connection is taken for the first of a new one.
   ///
-  /// However little is found, the kernel looks through its whole hash table: 12 ms for each request with 262,144 buckets
-  /// (a machine of 16 GB).
+  /// However little is found, the kernel looks through its whole hash table: 12 ms for each request with 262,144 buckets.
   static func forget(_ matches: Set<Match>, by socket: NetfilterSocket) throws(ApusError) {
     guard !matches.isEmpty, try count(by: socket) != 0 else { return }
     var filters = Set(matches.flatMap(\.filters))
@@ -62,7 +61,7 @@ enum ConnectionTracking {
       var messages = NetfilterMessages()
       // IPCTNL_MSG_CT_GET
       messages.add(type: 1 << 8 | 1, flags: NetfilterMessages.Flag.dump, family: family?.rawValue ?? 0) { message in
-        guard self != Filter() else { return }
+        guard source != nil || proto != nil else { return }
         var flags: UInt32 = 0
         message.nested(isReply ? 2 : 1) { tuple in
           if let source {
@@ -94,16 +93,21 @@ extension ConnectionTracking.Match {
   var filters: [ConnectionTracking.Filter] {
     switch self {
     case .address(let address):
-      [
-        ConnectionTracking.Filter(family: address.family, source: address),
-        ConnectionTracking.Filter(family: address.family, isReply: true, source: address),
+      // Linux (seen with 6.18) leaves out just the entries whose IPv6 addresses are the ones asked for: no such question.
+      guard address.family == .v4 else { return [ConnectionTracking.Filter(family: .v6)] }
+      return [
+        ConnectionTracking.Filter(family: .v4, source: address),
+        ConnectionTracking.Filter(family: .v4, isReply: true, source: address),
       ]
     case .target(let port):
-      [ConnectionTracking.Filter(family: port.address.family, isReply: true, source: port.address, proto: port.proto)]
-    case .unpublished(let port):
-      [
+      return [
         ConnectionTracking.Filter(
-          family: port.address.family, proto: port.proto, destinationPort: port.hostPort)
+          family: port.address.family, isReply: true, source: port.address.family == .v4 ? port.address : nil,
+          proto: port.proto)
+      ]
+    case .unpublished(let port):
+      return [
+        ConnectionTracking.Filter(family: port.address.family, proto: port.proto, destinationPort: port.hostPort)
       ]
     }
   }
