@@ -19,7 +19,8 @@ enum ConnectionTracking {
 
   /// Forgets what matches; the next packet of such a connection is taken for the first of a new one.
   ///
-  /// However little is found, the kernel looks through its whole hash table: 12 ms for each request with 262,144 buckets.
+  /// However little is found, the kernel looks through its whole hash table: 12 ms for each request with 262,144
+  /// buckets.
   static func forget(_ matches: Set<Match>, by socket: NetfilterSocket) throws(ApusError) {
     guard !matches.isEmpty, try count(by: socket) != 0 else { return }
     var filters = Set(matches.flatMap(\.filters))
@@ -93,7 +94,8 @@ extension ConnectionTracking.Match {
   var filters: [ConnectionTracking.Filter] {
     switch self {
     case .address(let address):
-      // Linux (seen with 6.18) leaves out just the entries whose IPv6 addresses are the ones asked for: no such question.
+      // Linux (seen with 6.18) leaves out just the entries whose IPv6 addresses are the ones asked for: no such
+      // question.
       guard address.family == .v4 else { return [ConnectionTracking.Filter(family: .v6)] }
       return [
         ConnectionTracking.Filter(family: .v4, source: address),

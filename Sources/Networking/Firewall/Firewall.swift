@@ -35,8 +35,8 @@ public final class Firewall: Sendable {
     forgetting = ForgettingQueue(logger: logger)
   }
 
-  /// Makes the whole table anew from what the engine knows, in one transaction: connections and published ports go on, and
-  /// the administrator's chain `user` stays as it is.
+  /// Makes the whole table anew from what the engine knows, in one transaction: connections and published ports go on,
+  /// and the administrator's chain `user` stays as it is.
   public func restore(networks: [FirewallNetwork], ports: [PublishedPort]) throws(ApusError) {
     try commit(.restore(networks: networks, ports: ports))
   }

@@ -28,7 +28,8 @@ struct FirewallState: Sendable {
 
   private(set) var networks: [String: FirewallNetwork] = [:]
   private(set) var ports: [HostPort: PublishedPort] = [:]
-  /// In use by how many ports: a routed instance's port is one element, by however many ports of the host it is published.
+  /// In use by how many ports: a routed instance's port is one element, by however many ports of the host it is
+  /// published.
   private var elements: [SetElement: Int] = [:]
 
   /// Everything that the table has to have.

@@ -2,8 +2,8 @@ import Errors
 import Glibc
 import Linux
 
-/// What else on the host has a say in what is forwarded. A packet has to be let through by every table: what ours accepts,
-/// another can still refuse.
+/// What else on the host has a say in what is forwarded. A packet has to be let through by every table: what ours
+/// accepts, another can still refuse.
 public struct HostFirewall: Sendable {
   private let program: NFTProgram
 

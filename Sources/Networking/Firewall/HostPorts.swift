@@ -20,8 +20,8 @@ public struct PortRequest: Sendable, Hashable {
   }
 }
 
-/// Ports of the host that belong to instances: held by sockets that are bound and never listen, so no other program gets
-/// them, and so the kernel gives them to nobody's outgoing connections. Everything blocks, but not for long.
+/// Ports of the host that belong to instances: held by sockets that are bound and never listen, so no other program
+/// gets them, and so the kernel gives them to nobody's outgoing connections. Everything blocks, but not for long.
 public final class HostPorts: Sendable {
   /// Reserved now, by what is unique of it within this process.
   private let reserved = Mutex<[ObjectIdentifier: Entry]>([:])
@@ -38,8 +38,8 @@ public final class HostPorts: Sendable {
   /// Reserves one port, the same for both families where no address is given.
   ///
   /// - Parameter owner: whose it is, as the sentence for the next who wants the port says: `container "web"`.
-  /// - Throws: conflict, in Docker's words and with the name of who has the port; resourceExhausted, when none of several
-  ///   is free.
+  /// - Throws: conflict, in Docker's words and with the name of who has the port; resourceExhausted, when none of
+  ///   several is free.
   public func reserve(_ request: PortRequest, owner: String) throws(ApusError) -> PortReservation {
     guard let range = request.ports else { return try reserveAny(request, owner: owner) }
     var conflict: ApusError?
@@ -102,8 +102,8 @@ public final class HostPorts: Sendable {
   private static func exhausted(_ request: PortRequest, _ range: ClosedRange<UInt16>) -> ApusError {
     ApusError(
       .resourceExhausted,
-      "all ports are allocated: none of \(range.lowerBound)-\(range.upperBound)/\(request.proto.rawValue) is free on the "
-        + "host; publish other ports, or free one of these")
+      "all ports are allocated: none of \(range.lowerBound)-\(range.upperBound)/\(request.proto.rawValue) is free on "
+        + "the host; publish other ports, or free one of these")
   }
 
   private static func failure(_ error: ApusError, request: PortRequest, port: UInt16) -> ApusError {

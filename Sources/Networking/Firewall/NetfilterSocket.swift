@@ -20,8 +20,8 @@ final class NetfilterSocket: Sendable {
     var size: Int32 = 1 << 20
     setsockopt(socket.raw, SOL_SOCKET, SO_RCVBUF, &size, socklen_t(MemoryLayout<Int32>.size))
     if var group {
-      // What has no address of its own is taken for the one who caused it, and hears nothing. struct sockaddr_nl: u16 family,
-      // u16 padding, u32 address (0: any), u32 groups.
+      // What has no address of its own is taken for the one who caused it, and hears nothing. struct sockaddr_nl: u16
+      // family, u16 padding, u32 address (0: any), u32 groups.
       var own: (UInt16, UInt16, UInt32, UInt32) = (UInt16(AF_NETLINK), 0, 0, 0)
       try check(
         withUnsafeMutablePointer(to: &own) { own in

@@ -76,8 +76,8 @@ struct PortSocket: ~Copyable, Sendable {
 
     var result = bind()
     if result < 0, errno == EADDRINUSE, proto == .tcp, port != 0 {
-      // Connections of a server that has gone stand for a minute; with SO_REUSEADDR they are in nobody's way. Taken back
-      // afterwards, it lets no other program listen: listen(2) looks at our socket as it is then.
+      // Connections of a server that has gone stand for a minute; with SO_REUSEADDR they are in nobody's way. Taken
+      // back afterwards, it lets no other program listen: listen(2) looks at our socket as it is then.
       var reuse: Int32 = 1
       setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &reuse, 4)
       result = bind()

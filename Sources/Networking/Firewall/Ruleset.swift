@@ -8,8 +8,8 @@ struct Ruleset {
   /// Everything that is ours; the chain `user` is the administrator's and not among it.
   private static let chains: [(name: String, hook: String?, rules: [String])] = [
     // A bridge has route_localnet set, so that the host reaches published ports by 127.0.0.1. Without this, instances
-    // could reach what listens on the host's loopback only (the class of CVE-2020-8558), and so could a neighbour on the
-    // host's link whose packet for 127.0.0.1 finds a published port before the kernel looks at its address.
+    // could reach what listens on the host's loopback only (the class of CVE-2020-8558), and so could a neighbour on
+    // the host's link whose packet for 127.0.0.1 finds a published port before the kernel looks at its address.
     (
       "loopback", "type filter hook prerouting priority -300; policy accept;",
       [
@@ -17,8 +17,8 @@ struct Ruleset {
         "iifname != \"lo\" drop",
       ]
     ),
-    // One address of the host goes before all of them. An address of a link cannot be the source of what is forwarded, so
-    // nothing can be led on from there.
+    // One address of the host goes before all of them. An address of a link cannot be the source of what is forwarded,
+    // so nothing can be led on from there.
     (
       "publish", nil,
       [
@@ -40,9 +40,9 @@ struct Ruleset {
         "oifname != @bridges meta nfproto . iifname @masqueraded masquerade",
       ]
     ),
-    // An instance that reaches another, or itself, by the host's address: the answer would take the short way, not by the
-    // host. Where the host filters bridges (net.bridge.bridge-nf-call-iptables) such a packet may never leave the bridge;
-    // it has no incoming interface then, as the host's own have none, but an address that is not the host's.
+    // An instance that reaches another, or itself, by the host's address: the answer would take the short way, not by
+    // the host. Where the host filters bridges (net.bridge.bridge-nf-call-iptables) such a packet may never leave the
+    // bridge; it has no incoming interface then, as the host's own have none, but an address that is not the host's.
     ("hairpin", nil, ["iifname @bridges masquerade", "meta iif 0 fib saddr type != local masquerade"]),
     (
       "forward", "type filter hook forward priority 0; policy accept;",
@@ -121,8 +121,8 @@ struct Ruleset {
     listing.split(separator: "\n").contains { $0.hasPrefix("\t\t") && !$0.hasPrefix("\t\ttype ") }
   }
 
-  /// What may not be there cannot be deleted: first it is made. Chains are emptied before the first goes, for they lead to
-  /// one another.
+  /// What may not be there cannot be deleted: first it is made. Chains are emptied before the first goes, for they lead
+  /// to one another.
   private var deletion: [String] {
     ["add table inet \(table)", "add chain inet \(table) user"]
       + Self.chains.map { "add chain inet \(table) \($0.name)" }

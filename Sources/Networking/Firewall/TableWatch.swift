@@ -3,8 +3,8 @@ import Errors
 import Glibc
 import Netlink
 
-/// Notices when a table of the host is deleted, by `nft flush ruleset` for instance, which is how many hosts' own firewall
-/// begins.
+/// Notices when a table of the host is deleted, by `nft flush ruleset` for instance, which is how many hosts' own
+/// firewall begins.
 final class TableWatch: Sendable {
   /// Unchecked, for Dispatch does not say that its sources may be cancelled by any thread; they may.
   private nonisolated(unsafe) let source: any DispatchSourceRead
