@@ -69,7 +69,8 @@ struct ResolverReplyTests {
     #expect(!isTaken(Self.message(try Self.question("example.com", DNSType.aaaa))))
     #expect(!isTaken(DNSHeader(id: Self.id, flags: .recursionDesired).bytes + question.wire))
     #expect(!isTaken(DNSHeader(id: Self.id, flags: .response, questions: 0).bytes))
-    // Counts that promise more than there is, records that are cut off, two OPT, one among the answers.
+    // Counts that promise more than there is, records that are cut off, two OPT, one among the answers, one
+    // of a name.
     #expect(!isTaken(DNSHeader(id: Self.id, flags: .response, answers: 65535).bytes + question.wire))
     let whole = Self.message(question, answers: [Self.record(DNSType.a, 300, [10, 0, 0, 1])])
     for count in 0..<whole.count { #expect(!isTaken(Array(whole.prefix(count)))) }
@@ -77,6 +78,7 @@ struct ResolverReplyTests {
     #expect(isTaken(Self.message(question, additional: [extensions])))
     #expect(!isTaken(Self.message(question, additional: [extensions, extensions])))
     #expect(!isTaken(Self.message(question, answers: [extensions])))
+    #expect(!isTaken(Self.message(question, additional: [[0xc0, 12] + extensions.dropFirst()])))
     // What comes behind is not passed on.
     #expect(DNSReply(whole + [1, 2, 3], id: Self.id, question: question)?.bytes == whole)
   }

@@ -37,10 +37,18 @@ public final class HostNameServers: Sendable {
       guard known.stamp != stamp else { return known.servers }
       known.stamp = stamp
       let text = (try? Files.read(path)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-      known.servers = ResolverConfiguration(parsing: text).servers
+      known.servers = Self.parse(text)
       // What resolv.conf(5) says of a file without any.
       if known.servers.isEmpty { known.servers = [IPAddress(v4: 0x7f00_0001)] }
       return known.servers
+    }
+  }
+
+  /// The servers of a resolv.conf(5), but those whose address has a zone (`fe80::1%eth0`).
+  static func parse(_ text: String) -> [IPAddress] {
+    text.split(whereSeparator: \.isNewline).compactMap { line in
+      let words = line.split { $0 == " " || $0 == "\t" }
+      return words.first == "nameserver" && words.count > 1 ? IPAddress(String(words[1])) : nil
     }
   }
 }

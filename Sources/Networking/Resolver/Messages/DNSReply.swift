@@ -35,7 +35,10 @@ struct DNSReply: Sendable, Equatable {
     for index in 0..<(counts.answers + counts.authorities + counts.additional) {
       guard let record = DNSRecord(in: message, at: offset) else { return nil }
       if record.type == DNSType.opt {
-        guard index >= counts.answers + counts.authorities, extensionsOffset == nil else { return nil }
+        // One, of the root, and among the additional ones (RFC 6891, 6.1.1).
+        guard index >= counts.answers + counts.authorities, extensionsOffset == nil, message[offset] == 0 else {
+          return nil
+        }
         extensionsOffset = offset
       } else {
         timeToLives.append(record.timeToLiveOffset)

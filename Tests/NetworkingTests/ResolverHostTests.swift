@@ -5,37 +5,21 @@ import Testing
 
 @testable import Networking
 
-struct ResolverConfigurationTests {
-  @Test func `resolv_conf is read as resolv_conf(5) says`() throws {
+struct ResolverHostTests {
+  @Test func `the servers of a resolv_conf`() {
     let text = """
-      # a comment
-      ; another
+      # nameserver 192.0.2.8
+      ;nameserver 192.0.2.8
       nameserver 192.0.2.1
       nameserver\t2001:db8::1  # trailing
        nameserver 192.0.2.9
       nameserver fe80::1%eth0
       nameserver nonsense
-      domain first.example
-      search corp.example\texample.com
-      options ndots:2 edns0
-      options trust-ad
-      sortlist 1.2.3.4
+      nameserver
+      search corp.example
+      options ndots:2
       """
-    let configuration = ResolverConfiguration(parsing: text)
-    #expect(configuration.servers.map(\.description) == ["192.0.2.1", "2001:db8::1", "192.0.2.9"])
-    #expect(configuration.search == ["corp.example", "example.com"])
-    #expect(configuration.options == ["ndots:2", "edns0", "trust-ad"])
-    #expect(
-      configuration.text == """
-        nameserver 192.0.2.1
-        nameserver 2001:db8::1
-        nameserver 192.0.2.9
-        search corp.example example.com
-        options ndots:2 edns0 trust-ad
-
-        """)
-    #expect(ResolverConfiguration(parsing: configuration.text) == configuration)
-    #expect(ResolverConfiguration().text == "")
+    #expect(HostNameServers.parse(text).map(\.description) == ["192.0.2.1", "2001:db8::1", "192.0.2.9"])
   }
 
   @Test func `the host's servers are followed`() throws {
