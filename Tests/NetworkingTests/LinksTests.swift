@@ -48,8 +48,10 @@ import Testing
     try host.run { () throws(ApusError) in try driver.plug(endpoint, of: network, into: namespace) }
   }
 
-  /// Whether a datagram from one namespace's socket reaches another's, within two seconds.
-  private func reaches(_ from: NetworkNamespace, _ to: NetworkNamespace, _ address: String) throws -> Bool {
+  /// Whether a datagram from one namespace's socket reaches another's, within two seconds unless said otherwise.
+  private func reaches(
+    _ from: NetworkNamespace, _ to: NetworkNamespace, _ address: String, milliseconds: Int32 = 2000
+  ) throws -> Bool {
     let isV6 = address.contains(":")
     let family = isV6 ? AF_INET6 : AF_INET
     let target = try #require(IPAddress(address))
@@ -72,7 +74,7 @@ import Testing
       send(sender.raw, "x", 1, 0) == 1
     else { return false }
     var waiting = pollfd(fd: receiver.raw, events: Int16(POLLIN), revents: 0)
-    return poll(&waiting, 1, 2000) == 1
+    return poll(&waiting, 1, milliseconds) == 1
   }
 
   @Test func aBridgeIsMadeOnceAndTaken() throws {
@@ -157,6 +159,18 @@ import Testing
     #expect(try socket.addresses().filter { $0.index == port }.isEmpty)
   }
 
+  /// A question for a neighbour that is lost would be repeated after a second.
+  @Test func whatIsPluggedIsReachedAtOnce() throws {
+    try prepare(network)
+    for number in 2..<10 {
+      let instance = try NetworkNamespace.make()
+      let endpoint = endpoint(number)
+      try plug(endpoint, into: instance)
+      let address = number % 2 == 0 ? "172.30.0.\(number)" : "fd30::\(number)"
+      #expect(try reaches(host, instance, address, milliseconds: 900), "\(address)")
+    }
+  }
+
   @Test mutating func neighboursCanBeKeptApart() throws {
     network.allowsNeighbours = false
     try prepare(network)
@@ -233,6 +247,11 @@ import Testing
     #expect(throws: ApusError.self) { try plug(endpoint, into: instance) }
     var inside = try NetlinkSocket(in: instance)
     #expect(try inside.links().map(\.name) == ["lo"])
+  }
+
+  @Test func groupsOfAddresses() {
+    #expect(IPAddress("fd30::1:2ab:cdef")?.solicitedNodeGroup.description == "ff02::1:ffab:cdef")
+    #expect(MACAddress("02:42:ac:11:00:02").map { IPSubnet.linkLocal(of: $0).description } == "fe80::42:acff:fe11:2/64")
   }
 
   @Test func ipv6OffByDefault() throws {

@@ -25,6 +25,7 @@ extension BridgeDriver {
       try socket.perform(try portRequests(endpoint, network, socket))
       try InsideInterface(endpoint: endpoint, name: inside.name, mtu: network.mtu, acceptsRouters: false)
         .configure(in: namespace)
+      try awaitRunning(outside.name, &socket)
     } catch {
       try? socket.perform(.delete(.name(outside.name)))
       throw error
@@ -110,6 +111,18 @@ extension BridgeDriver {
         .name(name),
         LinkChange(isUp: true, generatesAddresses: false, isIsolated: network.allowsNeighbours ? nil : true)))
     return requests
+  }
+
+  /// Waits until packets pass.
+  ///
+  /// The kernel takes note of an interface's being connected a little later, and until then drops what is sent: the first
+  /// question for a neighbour would be lost, and repeated after a second. Being asked, it takes note at once (Linux 6.8);
+  /// before, it takes a few milliseconds.
+  private func awaitRunning(_ name: String, _ socket: inout NetlinkSocket) throws(ApusError) {
+    for _ in 0..<100 {
+      guard let link = try socket.link(name), !link.isRunning else { return }
+      usleep(1_000)
+    }
   }
 
   /// Whether the interface inside is the one that the endpoint wants: it was plugged before.

@@ -32,6 +32,20 @@ struct InsideInterface {
       try namespace.run { () throws(ApusError) in _ = try KernelParameter.allowIPv6(on: endpoint.interface).set() }
       try socket.perform(requests)
     }
+    if let address = endpoint.ipv6?.address { try awaitListening(address, index, &socket) }
+  }
+
+  /// Waits until the address answers its neighbours' questions.
+  ///
+  /// The kernel gives an IPv6 address at once, but joins the group in which it is asked for a little later. A question
+  /// before that is lost, and repeated after a second.
+  private func awaitListening(_ address: IPAddress, _ index: Int32, _ socket: inout NetlinkSocket) throws(ApusError) {
+    let group = address.solicitedNodeGroup
+    for _ in 0..<100 {
+      let groups = try socket.multicastGroups(of: index)
+      if groups.isEmpty || groups.contains(group) { return }
+      usleep(500)
+    }
   }
 
   func requests(_ index: Int32) -> [NetlinkRequest] {
@@ -64,4 +78,9 @@ extension IPSubnet {
     let value = identifier.reduce(0 as UInt128) { $0 << 8 | UInt128($1) }
     return IPSubnet(IPAddress(v6: 0xfe80 << 112 | value), prefixLength: 64)
   }
+}
+
+extension IPAddress {
+  /// Where who has an IPv6 address is asked for (RFC 4291, 2.7.1).
+  var solicitedNodeGroup: IPAddress { IPAddress(v6: 0xff02 << 112 | 0x1_ff00_0000 | value & 0xff_ffff) }
 }

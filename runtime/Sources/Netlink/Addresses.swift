@@ -41,6 +41,20 @@ extension NetlinkSocket {
   }
 }
 
+extension NetlinkSocket {
+  /// The IPv6 groups that an interface listens to.
+  public mutating func multicastGroups(of index: Int32) throws(ApusError) -> [IPAddress] {
+    var message = NetlinkMessage(RouteMessage.getMulticast)
+    message.append(bytes: [IPAddress.Family.v6.rawValue, 0, 0, 0, 0, 0, 0, 0])
+    let request = NetlinkRequest(message, stage: "cannot list the multicast groups", tolerating: [EOPNOTSUPP])
+    return try dump(request).compactMap { reply in
+      // struct ifaddrmsg.
+      guard reply.payload.integer(at: 4, as: Int32.self) == index else { return nil }
+      return reply.attributes(after: 8)[AddressAttribute.multicast].flatMap { IPAddress(bytes: $0) }
+    }
+  }
+}
+
 extension NetlinkRequest {
   /// Gives an interface an address, which can be used at once: whoever hands out the address knows that nobody else has
   /// it (IFA_F_NODAD). One that is there already is fine.
