@@ -125,7 +125,7 @@ class ByHand:
 
 def stream(server, client, address, seconds):
     """Gbit/s that arrive."""
-    with subprocess.Popen([*server, "iperf3", "-s", "-1"], stdout=subprocess.PIPE, text=True) as listener:
+    with subprocess.Popen([*server, "iperf3", "-s", "-1", "--forceflush"], stdout=subprocess.PIPE, text=True) as listener:
         # Its own words are a line of dashes first.
         listener.stdout.readline()
         time.sleep(0.1)
