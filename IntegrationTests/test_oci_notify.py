@@ -142,12 +142,17 @@ def test_without_a_manager_there_is_nothing(runtime, bundle):
 @pytest.mark.skipif(not pathlib.Path("/run/systemd/system").exists(), reason="systemd is not this host's first process")
 def test_systemd_is_such_a_manager(runtime, bundle):
     """A service of Type=notify is up when the container is ready, and its main process is the container's first."""
+    bundle.config["linux"]["cgroupsPath"] = f"system.slice:apus:notify{os.getpid()}"
     saying(bundle, "READY=1", pause=0.5)
     unit = f"apus-notify-{os.getpid()}"
-    subprocess.run([
+    log = runtime.root.parent / "log"
+    started = subprocess.run([
         "systemd-run", "--quiet", f"--unit={unit}", "--property=Type=notify", "--property=NotifyAccess=all",
-        *runtime.command("--systemd-cgroup", "run", "-d", "-b", bundle.path, "c")], check=True, timeout=60)
+        *runtime.command("--log", log, "--systemd-cgroup", "run", "-d", "-b", bundle.path, "c")],
+        capture_output=True, text=True, check=False, timeout=60)
     try:
+        status = subprocess.run(["systemctl", "status", unit], capture_output=True, text=True, check=False).stdout
+        assert started.returncode == 0, (started.stderr, log.exists() and log.read_text(), status)
         shown = subprocess.check_output(["systemctl", "show", unit, "-p", "MainPID", "-p", "ActiveState"], text=True).split()
         assert set(shown) == {f"MainPID={runtime.state('c')['pid']}", "ActiveState=active"}
     finally:
