@@ -4,26 +4,18 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import time
 
 import pytest
 
 import images
+import networks
+import world
 from engines import BINARIES, IMAGE, Client, DockerEngine, Engine
 
 
 def make_engine():
     return DockerEngine() if os.environ.get("APUS_TEST_ENGINE") == "dockerd" else Engine()
-
-
-def load(engine):
-    answer = engine.request(
-        "POST",
-        "/images/create?fromSrc=-&repo=busybox&tag=test&changes=CMD%20%5B%22sh%22%5D"
-        "&changes=ENV%20PATH%3D/usr/bin%3A/bin", images.archive(), {"Content-Type": "application/x-tar"})
-    assert answer.status == 200 and b"error" not in answer.body, answer.body
-    return engine
 
 
 def pytest_collection_modifyitems(items):
@@ -41,7 +33,7 @@ def engine():
         pytest.skip("containers need root")
     engine = make_engine()
     try:
-        yield load(engine.start())
+        yield images.load(engine.start())
     finally:
         engine.close()
 
@@ -51,9 +43,18 @@ def own_engine():
     """An engine for one test, which may kill it."""
     engine = make_engine()
     try:
-        yield load(engine.start())
+        yield images.load(engine.start())
     finally:
         engine.close()
+
+
+@pytest.fixture(scope="session")
+def host_engine():
+    """The engine of a small world of its own, for the tests of networks (world.py)."""
+    if os.geteuid() != 0:
+        pytest.skip("containers need root")
+    with world.small_world() as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")
@@ -147,6 +148,11 @@ class Traces:
             found += [f"{parent}/{identifier}" for identifier in self.ids if os.path.isdir(f"{parent}/{identifier}")]
         return found
 
+    def networks(self):
+        """Addresses that these containers have, and interfaces on the engine's bridges that nobody has."""
+        _, strays = networks.cables(self.engine)
+        return [it for it in networks.leases(self.engine) if it in self.ids] + ["interface"] * strays
+
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.engine.process.pid}/fd"))
 
@@ -162,6 +168,7 @@ class Traces:
                 "shims": self.shims(),
                 "cgroups": self.cgroups(),
                 "files": [path for path in self.files() if pathlib.Path(path).name in self.ids],
+                "networks": self.networks(),
                 "descriptors": max(0, self.descriptors() - descriptors),
             }
             if not any(left.values()):
@@ -198,22 +205,12 @@ def process_gone(pid):
 
 
 @pytest.fixture(scope="session")
-def debian(engine, apus):
+def debian(engine):
     """Debian 12 made from the machine's package mirror, kept in the user's cache between sessions.
 
     With APUS_TEST_LARGE=1 it has compilers and more: 190 MB instead of 31, compressed.
     """
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "apus-tests"
-    large = os.environ.get("APUS_TEST_LARGE") == "1"
-    saved = cache / ("debian-12-large.tar" if large else "debian-12.tar")
-    if saved.exists():
-        apus("load", "-q", "-i", str(saved), timeout=300)
-    else:
-        cache.mkdir(parents=True, exist_ok=True)
-        more = ["--include", "build-essential,git,vim,python3,perl"] if large else []
-        apus("image", "bootstrap", "debian:12", *more, timeout=900)
-        partial = saved.with_suffix(".part")
-        subprocess.run(
-            [apus.program, "save", "-o", str(partial), "debian:12"], env=engine.environment(), check=True, timeout=300)
-        partial.rename(saved)
-    return "debian:12"
+    if os.environ.get("APUS_TEST_LARGE") == "1":
+        return images.load_debian(
+            engine, "debian:12", "debian-12-large", "build-essential", "git", "vim", "python3", "perl")
+    return images.load_debian(engine, "debian:12", "debian-12")

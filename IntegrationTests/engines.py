@@ -11,6 +11,9 @@ import subprocess
 import tempfile
 import time
 
+import networks
+from places import Place
+
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 BINARIES = pathlib.Path(os.environ.get("APUS_BIN", REPOSITORY / "build" / "bin"))
 IMAGE = "busybox:test"
@@ -55,6 +58,8 @@ class Engine:
         self.root, self.run, self.socket = self.base / "root", self.base / "run", self.base / "s"
         self.log = self.base / "log"
         self.process = None
+        #: Where its networks are.
+        self.host = Place("machine", os.getpid())
 
     def command(self):
         return [
@@ -92,7 +97,8 @@ class Engine:
         self.process.wait(timeout=60)
 
     def close(self):
-        """Removes every container, stops the daemon and deletes its directories."""
+        """Removes every container, stops the daemon, which must leave nothing on the host, and deletes its directories."""
+        left = None
         try:
             if self.process.poll() is not None:
                 self.start()
@@ -100,6 +106,8 @@ class Engine:
                 self.request("DELETE", f"/containers/{container['Id']}?force=1&v=1")
         finally:
             self.terminate()
+            if self.is_apus:
+                left = networks.left_behind(self)
             if os.environ.get("APUS_TEST_KEEP"):
                 print(f"kept {self.base}")
             else:
@@ -108,6 +116,7 @@ class Engine:
                     if path.startswith(str(self.base) + "/"):
                         subprocess.run(["umount", "-l", path], check=False)
                 shutil.rmtree(self.base, ignore_errors=True)
+        assert not left, f"the daemon has left on the host: {left}"
 
     def request(self, method, path, body=None, headers=None, timeout=60):
         connection = UnixConnection(str(self.socket), timeout)

@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import tarfile
 
+from engines import BINARIES, Client, Engine
+
 APPLETS = """[ awk basename cat chgrp chmod chown cp cut date dd df dirname du echo env expr false find free grep head
 hostname id ip kill ln ls md5sum mkdir mkfifo mknod more mount mv nc nproc nohup od printf ps pwd readlink rm rmdir sed
 seq setsid sh sha256sum sleep sort stat stty su sync sysctl tail tar tee test timeout top touch tr true tty umount uname
@@ -22,19 +24,24 @@ nogroup:x:65534:
 """
 
 
+def cache():
+    """Where what takes long to make is kept between sessions."""
+    path = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "apus-tests"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def busybox():
     """A static busybox: the machine's, or Debian's package unpacked into the cache."""
     for path in ("/bin/busybox", "/usr/bin/busybox"):
         if os.path.exists(path) and b"dynamically" not in subprocess.run(
                 ["file", "-L", path], capture_output=True, check=False).stdout:
             return path
-    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "apus-tests"
-    path = cache / "bin" / "busybox"
+    path = cache() / "bin" / "busybox"
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "download", "-q", "busybox-static"], cwd=cache, check=True, capture_output=True)
-        package = next(cache.glob("busybox-static_*.deb"))
-        subprocess.run(["dpkg", "-x", package, cache], check=True)
+        subprocess.run(["apt-get", "download", "-q", "busybox-static"], cwd=cache(), check=True, capture_output=True)
+        package = next(cache().glob("busybox-static_*.deb"))
+        subprocess.run(["dpkg", "-x", package, cache()], check=True)
     return str(path)
 
 
@@ -69,3 +76,36 @@ def archive(extra=()):
         for info, data in extra:
             tar.addfile(info, io.BytesIO(data) if data is not None else None)
     return output.getvalue()
+
+
+def load(engine):
+    """Gives the image to an engine."""
+    answer = engine.request(
+        "POST",
+        "/images/create?fromSrc=-&repo=busybox&tag=test&changes=CMD%20%5B%22sh%22%5D"
+        "&changes=ENV%20PATH%3D/usr/bin%3A/bin", archive(), {"Content-Type": "application/x-tar"})
+    assert answer.status == 200 and b"error" not in answer.body, answer.body
+    return engine
+
+
+def load_debian(engine, reference, name, *packages):
+    """Gives an image of Debian 12 to an engine: made from the machine's package mirror once, and kept in the cache.
+
+    An engine of its own makes it, on the machine's own network.
+    """
+    saved = cache() / f"{name}.tar"
+    if not saved.exists():
+        maker = Engine()
+        try:
+            apus = Client(maker.start(), BINARIES / "apus")
+            more = ["--include", ",".join(packages)] if packages else []
+            apus("image", "bootstrap", "debian:12", *more, timeout=900)
+            if reference != "debian:12":
+                apus("tag", "debian:12", reference)
+            partial = saved.with_suffix(".part")
+            apus("save", "-o", str(partial), reference, timeout=300)
+            partial.rename(saved)
+        finally:
+            maker.close()
+    Client(engine, BINARIES / "apus")("load", "-q", "-i", str(saved), timeout=300)
+    return reference

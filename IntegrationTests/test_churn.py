@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+import networks
 from conftest import Traces
 from engines import IMAGE
 
@@ -59,12 +60,14 @@ def test_five_hundred_cycles(own_engine):
     at_rest(engine)
     Traces(engine, ids).settled(Traces(engine).descriptors())
     before = (Traces(engine).mounts(), Traces(engine).descriptors(), files(engine), namespaces())
+    before_networks = networks.at_rest(engine)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         list(pool.map(cycle, range(500)))
     at_rest(engine)
     Traces(engine, ids).settled(before[1] + 4)
     assert len(Traces(engine).mounts()) <= len(before[0])
     assert files(engine) == before[2]
+    networks.settled(engine, before_networks)
     assert len(namespaces()) <= len(before[3]) + 8  # Others on the machine come and go.
 
 
