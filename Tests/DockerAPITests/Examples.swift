@@ -3,7 +3,7 @@ import Engine
 import FoundationEssentials
 import ImageSpec
 import Netlink
-import Network
+import Networking
 import Testing
 
 @testable import DockerAPI

@@ -4,7 +4,7 @@ import Errors
 import FoundationEssentials
 import NIOCore
 import Netlink
-import Network
+import Networking
 import Testing
 
 @testable import DockerAPI

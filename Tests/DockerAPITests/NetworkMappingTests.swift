@@ -3,7 +3,7 @@ import Engine
 import Errors
 import FoundationEssentials
 import Netlink
-import Network
+import Networking
 import Testing
 
 @testable import DockerAPI

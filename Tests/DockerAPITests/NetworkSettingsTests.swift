@@ -1,7 +1,7 @@
 import DockerTypes
 import Engine
 import Netlink
-import Network
+import Networking
 import Testing
 
 @testable import DockerAPI
