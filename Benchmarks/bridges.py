@@ -55,6 +55,7 @@ class Bridged:
     def __init__(self):
         super().__init__()
         self.host = Namespace(self.name)
+        self.sleepers = []
 
     def command(self):
         return [*self.host.words, *super().command()]
@@ -77,8 +78,6 @@ class Bridged:
             address = answer["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
             ends.append((["nsenter", f"--net=/proc/{answer['State']['Pid']}/ns/net"], address))
         return ends
-
-    sleepers: list = []
 
     def close_ends(self):
         while self.sleepers:
