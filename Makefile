@@ -64,6 +64,7 @@ fuzz: ## Fuzz one parser: make fuzz TARGET=layer SECONDS=600 (Fuzzing/run names 
 bench: build ## Compare with the peers in one run (root); results go to docs/performance.md.
 	@Scripts/install-packages bench
 	@Scripts/as-root python3 Benchmarks/run.py $(BENCH)
+	@Scripts/as-root python3 Benchmarks/bridges.py
 	@Scripts/as-root python3 Benchmarks/runtimes.py
 
 SWIFT_SOURCES := Sources Tests Package.swift runtime/Sources runtime/Tests runtime/Package.swift \
