@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import Linux
+import Networking
 
 extension Engine {
   /// Counts, and facts about the host.
@@ -33,8 +34,18 @@ extension Engine {
     if HostFacts.current.supportsAppArmor { information.securityOptions.insert("name=apparmor", at: 0) }
     if services.cgroups.version == 2 { information.securityOptions.append("name=cgroupns") }
     if !HostFacts.current.supportsSwapLimit { information.warnings.append("WARNING: No swap limit support") }
+    information.warnings += await networkWarnings()
     information.id = services.identity
     return information
+  }
+
+  /// What on the host keeps instances from the network.
+  private func networkWarnings() async -> [String] {
+    let interfaces = services.networks.interfacesInUse
+    guard !interfaces.isEmpty else { return [] }
+    return (try? await services.blocking.run { [services] in
+      HostFirewall().warnings(interfaces: interfaces, table: services.networks.firewall.table).map { "WARNING: " + $0 }
+    }) ?? []
   }
 
   private static func text<Field>(_ field: inout Field) -> String {

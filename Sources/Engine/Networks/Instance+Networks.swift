@@ -180,10 +180,7 @@ extension Instance {
           "Cannot link to a non running container: /\(target.name) AS /\(current.name)/\(alias): it must run, in the "
             + "network bridge too")
       }
-      let names = [alias, target.configuration.hostname(id: target.id), target.name]
-      linked.append(LinkedInstance(address: address.address, names: names.reduce(into: []) { all, name in
-        if !all.contains(name) { all.append(name) }
-      }))
+      linked.append(LinkedInstance(target, alias: alias, address: address.address, of: current.name))
     }
     return linked
   }

@@ -60,6 +60,11 @@ extension NetworkService {
       let definition = entry.record.definition
       do {
         try driver(definition).prepare(definition)
+        let endpoints = entry.members.values.map(\.endpoint)
+        if definition.driver == .bridge {
+          try bridges.plugAgain(endpoints, of: definition)
+          try bridges.removeStrays(of: definition, except: endpoints)
+        }
         if definition.driver == .bridge, running.contains(where: { stored[$0]?.ports.isEmpty == false }) {
           try bridges.publishLoopback(of: definition)
         }
@@ -68,6 +73,7 @@ extension NetworkService {
       }
     }
     let ports = running.compactMap { stored[$0]?.ports }.flatMap { $0 }
+    state.withLock { $0.isOnHost = true }
     try firewall.restore(networks: used.compactMap { FirewallNetwork($0.record) }, ports: ports)
     state.withLock { state in
       for entry in used { state.networks[entry.record.definition.id]?.isPrepared = true }
@@ -86,7 +92,7 @@ extension NetworkService {
     do {
       try flush()
       let entries = state.withLock { Array($0.networks.values) }
-      guard entries.allSatisfy({ $0.members.isEmpty }), entries.contains(where: \.isPrepared) else { return }
+      guard entries.allSatisfy({ $0.members.isEmpty }), state.withLock({ $0.isOnHost }) else { return }
       for entry in entries where entry.isPrepared {
         try driver(entry.record.definition).remove(entry.record.definition)
       }

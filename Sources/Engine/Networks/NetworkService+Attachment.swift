@@ -281,6 +281,20 @@ extension NetworkService {
           logger.warning("instance \(instance): its interface in network \(definition.name): \(error)")
         }
       }
+      deleteStrays(attachment)
+    }
+  }
+
+  /// How long the kernel may take to let go of a namespace that nobody is in any more.
+  private static let departure = Duration.milliseconds(300)
+
+  /// Sees to it that nothing answers at the addresses any more.
+  private func deleteStrays(_ attachment: Attachment) {
+    Task { [self] in
+      try? await Task.sleep(for: Self.departure)
+      try? await blocking.run { [self] in
+        for attached in attachment.endpoints { try? bridges.deleteStray(attached.endpoint) }
+      }
     }
   }
 

@@ -11,6 +11,14 @@ extension NetworkService {
     }
   }
 
+  /// Bridges of networks that instances are in.
+  var interfacesInUse: [String] {
+    state.withLock { state in
+      state.networks.values.filter { !$0.members.isEmpty && $0.record.definition.driver == .bridge }
+        .map(\.record.definition.interface)
+    }.sorted()
+  }
+
   /// Makes the network on the host unless this daemon has done so.
   func prepare(_ id: String) throws {
     if try entry(id).isPrepared { return }
@@ -18,6 +26,7 @@ extension NetworkService {
       var entry = try entry(id)
       guard !entry.isPrepared else { return }
       if entry.record.isDefault { try moveAside(&entry) }
+      state.withLock { $0.isOnHost = true }
       try putOnHost(entry.record)
       let record = entry.record
       state.withLock { state in

@@ -18,6 +18,8 @@ public final class NetworkService: Sendable {
     /// Rows of instances that are gone.
     var deletions: Set<String> = []
     var isDeletionDue = false
+    /// Something has been made on the host.
+    var isOnHost = false
   }
 
   let database: any DatabaseWriter

@@ -151,8 +151,37 @@ public struct GeneratedFiles: Sendable {
 public struct LinkedInstance: Sendable, Equatable {
   public var address: IPAddress
   public var names: [String]
-  public init(address: IPAddress, names: [String]) {
+  /// What tells programs where it is, as Docker's legacy links do.
+  public var environment: [String]
+  public init(address: IPAddress, names: [String], environment: [String] = []) {
     self.address = address
     self.names = names
+    self.environment = environment
+  }
+}
+
+extension LinkedInstance {
+  /// `DB_NAME`, `DB_PORT_5432_TCP_ADDR` and their kin, and the other's own variables.
+  init(_ target: InstanceRecord, alias: String, address: IPAddress, of name: String) {
+    let known = [alias, target.configuration.hostname(id: target.id), target.name]
+    let names = known.reduce(into: [String]()) { names, name in if !names.contains(name) { names.append(name) } }
+    let prefix = alias.uppercased().replacing("-", with: "_")
+    var environment: [String] = []
+    let ports = target.resolved.exposedPorts.flatMap(PortBinding.exposed).sorted { $0.port < $1.port }
+    for (index, port) in ports.enumerated() {
+      let proto = port.proto.rawValue
+      let variable = "\(prefix)_PORT_\(port.port)_\(proto.uppercased())"
+      if index == 0 { environment.append("\(prefix)_PORT=\(proto)://\(address):\(port.port)") }
+      environment += [
+        "\(variable)=\(proto)://\(address):\(port.port)", "\(variable)_ADDR=\(address)", "\(variable)_PORT=\(port.port)",
+        "\(variable)_PROTO=\(proto)",
+      ]
+    }
+    environment.append("\(prefix)_NAME=/\(name)/\(alias)")
+    for assignment in target.resolved.environment
+    where !["HOME", "PATH"].contains(ResolvedProcess.variableName(assignment)) && assignment.utf8.contains(UInt8(ascii: "=")) {
+      environment.append("\(prefix)_ENV_\(assignment)")
+    }
+    self.init(address: address, names: names, environment: environment)
   }
 }

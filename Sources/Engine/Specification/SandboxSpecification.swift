@@ -73,7 +73,8 @@ public struct SandboxSpecification: Sendable {
 
     var process = ProcessSpec(
       terminal: configuration.process.terminal, args: record.resolved.arguments,
-      env: record.resolved.processEnvironment(hostname: hostname, terminal: configuration.process.terminal),
+      env: record.resolved.processEnvironment(hostname: hostname, terminal: configuration.process.terminal)
+        + context.linked.flatMap(\.environment),
       cwd: record.resolved.workingDirectory, capabilities: LinuxCapabilities(capabilities),
       rlimits: configuration.resources.ulimits.map(POSIXRlimit.init), noNewPrivileges: security.noNewPrivileges,
       oomScoreAdj: oomScoreAdjustment)
