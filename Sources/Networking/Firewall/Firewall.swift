@@ -14,6 +14,8 @@ public final class Firewall: Sendable {
     var state = FirewallState()
     /// Whether the kernel's table is known to be as `state` says.
     var isBuilt = false
+    /// Kept: to close one that is netfilter's waits until everything deleted is in nobody's hands any more, 10 ms.
+    var socket: NetfilterSocket?
   }
 
   /// The table's name, in the family `inet`.
@@ -77,7 +79,7 @@ public final class Firewall: Sendable {
   /// Takes what is ours from the host; the table goes with it, unless the administrator has rules in its chain `user`.
   public func removeTable() throws(ApusError) {
     try current.withLock { current throws(ApusError) in
-      current = Current()
+      current = Current(socket: current.socket)
       let ruleset = Ruleset(table: table)
       guard let user = try? program.run(["list", "chain", "inet", table, "user"]) else { return }
       try program.apply(Ruleset.hasRules(user) ? ruleset.textWithoutOurs : ruleset.removal)
@@ -111,7 +113,8 @@ public final class Firewall: Sendable {
         }
       }
       do throws(ApusError) {
-        try apply(changes, of: state, isBuilt: current.isBuilt)
+        if current.socket == nil { current.socket = try NetfilterSocket() }
+        try apply(changes, of: state, by: current.isBuilt ? current.socket : nil)
         current.state = state
         current.isBuilt = true
         watch()
@@ -152,13 +155,14 @@ public final class Firewall: Sendable {
     }
   }
 
+  /// - Parameter socket: nil: the kernel's table is not known to be as it was left.
   private func apply(
-    _ changes: [FirewallState.Change]?, of state: FirewallState, isBuilt: Bool
+    _ changes: [FirewallState.Change]?, of state: FirewallState, by socket: NetfilterSocket?
   ) throws(ApusError) {
-    if let changes, isBuilt {
+    if let changes, let socket {
       if changes.isEmpty { return }
       do throws(ApusError) {
-        try NetfilterSocket().commit(.transaction(changes, table: table))
+        try socket.commit(.transaction(changes, table: table))
         return
       } catch {
         logger.warning("the firewall's table is not as it was left, it is made anew: \(error)")

@@ -12,6 +12,8 @@ final class ForgettingQueue: Sendable {
     var matches: Set<ConnectionTracking.Match> = []
     /// Of the first who asks.
     var namespace: NetworkNamespace?
+    /// Kept, as the firewall's is: others wait for who closes one.
+    var socket: NetfilterSocket?
     var isScheduled = false
     /// Not before: no more than one twentieth of a processor's time goes into this.
     var next = DispatchTime.now()
@@ -28,7 +30,10 @@ final class ForgettingQueue: Sendable {
     let start: DispatchTime? = state.withLock { state in
       state.matches.formUnion(matches)
       do throws(ApusError) {
-        if state.namespace == nil { state.namespace = try NetworkNamespace.current() }
+        if state.socket == nil {
+          if state.namespace == nil { state.namespace = try NetworkNamespace.current() }
+          state.socket = try NetfilterSocket()
+        }
       } catch {
         fail(error)
         return nil
@@ -47,16 +52,18 @@ final class ForgettingQueue: Sendable {
 
   private func work() {
     let start = DispatchTime.now()
-    let (matches, namespace) = state.withLock { state in
+    let (matches, namespace, socket) = state.withLock { state in
       defer { state.matches = [] }
-      return (state.matches, state.namespace)
+      return (state.matches, state.namespace, state.socket)
     }
     do throws(ApusError) {
       try namespace?.run { () throws(ApusError) in
-        try ConnectionTracking.forget(matches, by: NetfilterSocket())
+        if let socket { try ConnectionTracking.forget(matches, by: socket) }
       }
     } catch {
       fail(error)
+      // Answers may have been left in it.
+      state.withLock { $0.socket = nil }
     }
     let spent = DispatchTime.now().uptimeNanoseconds - start.uptimeNanoseconds
     let next: DispatchTime? = state.withLock { state in
