@@ -26,6 +26,8 @@ let package = Package(
       name: "Container", dependencies: ["CLinux", "CSeccomp", "Errors", "Linux", "RuntimeSpec"],
       swiftSettings: instrumented),
     .target(name: "ImageSpec", dependencies: ["Errors"], swiftSettings: instrumented),
+    .target(name: "Netlink", dependencies: ["CLinux", "Errors", "Linux"], swiftSettings: instrumented),
+    .target(name: "DNSMessages", dependencies: ["Netlink"], swiftSettings: instrumented),
     .target(
       name: "Layers",
       dependencies: [
@@ -33,7 +35,8 @@ let package = Package(
         .product(name: "Crypto", package: "swift-crypto"),
       ], swiftSettings: instrumented),
     .executableTarget(
-      name: "fuzz", dependencies: ["Container", "ImageSpec", "Layers", "Errors", "Linux", "RuntimeSpec"],
+      name: "fuzz",
+      dependencies: ["Container", "DNSMessages", "ImageSpec", "Layers", "Errors", "Linux", "Netlink", "RuntimeSpec"],
       swiftSettings: instrumented,
       linkerSettings: [.unsafeFlags(["-sanitize=address"]), .linkedLibrary("stdc++")]),
   ],

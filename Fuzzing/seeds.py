@@ -7,6 +7,7 @@ import json
 import lzma
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
@@ -143,6 +144,27 @@ def reference():
     for text in ("debian", "debian:12", "localhost:5000/a/b-c__d.e:Tag@" + DIGEST, "[::1]:80/x", "index.docker.io/x",
                  "linux/arm/v7", "windows", "x86_64", DIGEST, "2024-02-29T12:00:00.123456789+01:00", "a" * 64):
         yield text.encode()
+
+
+def dns():
+    def name(text):
+        return b"".join(bytes([len(label)]) + label for label in text.encode().split(b".") if label) + b"\0"
+
+    def record(owner, kind, data, lifetime=300):
+        return owner + struct.pack(">HHIH", kind, 1, lifetime, len(data)) + data
+
+    opt = b"\0" + struct.pack(">HHIH", 41, 1232, 0x8000, 0)
+    for text, kind in (("web", 1), ("WEB.example.com", 28), ("", 255), ("4.3.2.1.in-addr.arpa", 12),
+                       ("1." + "0." * 31 + "ip6.arpa", 12), ("a" * 63 + ".b", 65)):
+        question = name(text) + struct.pack(">HH", kind, 1)
+        yield b"\0\x03" + struct.pack(">6H", 1, 0x120, 1, 0, 0, 0) + question
+        yield b"\0\xff" + struct.pack(">6H", 1, 0x120, 1, 0, 0, 1) + question + opt
+        here = b"\xc0\x0c"
+        answers = record(here, 5, name("other.example")) + record(here, 1, b"\x0a\0\0\1") * 3
+        yield b"\1\0" + struct.pack(">6H", 1, 0x8180, 1, 4, 0, 1) + question + answers + opt
+        yield b"\1\0" + struct.pack(">6H", 1, 0x8180, 1, 84, 0, 1) + question + answers * 21 + opt
+        authority = record(here, 6, here * 2 + struct.pack(">5I", 1, 2, 3, 4, 60))
+        yield b"\1\0" + struct.pack(">6H", 1, 0x8183, 1, 0, 1, 1) + question + authority + opt
 
 
 def main():

@@ -12,6 +12,7 @@ let fuzzTargets: [String: @convention(c) (UnsafePointer<UInt8>?, Int) -> Int32] 
   "documents": { start, count in fuzzDocuments(UnsafeRawBufferPointer(start: start, count: count)) },
   "specification": { start, count in fuzzSpecification(UnsafeRawBufferPointer(start: start, count: count)) },
   "plan": { start, count in fuzzPlan(UnsafeRawBufferPointer(start: start, count: count)) },
+  "dns": { start, count in fuzzDNS(UnsafeRawBufferPointer(start: start, count: count)) },
   "reference": { start, count in fuzzReference(UnsafeRawBufferPointer(start: start, count: count)) },
 ]
 
