@@ -1,4 +1,5 @@
 import Errors
+import Glibc
 import Linux
 import Logging
 import Netlink
@@ -11,7 +12,7 @@ import Synchronization
 public final class Resolver: Sendable {
   private enum State {
     case idle
-    case running(ResolverInbox)
+    case running(ResolverInbox, pthread_t)
     case ended
   }
 
@@ -61,30 +62,32 @@ public final class Resolver: Sendable {
   /// Closes the instance's sockets, soon after this has returned. One that is not served is fine.
   public func stop(_ instance: String) {
     let inbox = state.withLock { state -> ResolverInbox? in
-      if case .running(let inbox) = state { inbox } else { nil }
+      if case .running(let inbox, _) = state { inbox } else { nil }
     }
     inbox?.send(.stop(instance))
   }
 
-  /// Closes everything; the resolver serves nobody any more. Queries under way stay unanswered.
+  /// Closes everything; the resolver serves nobody any more, and asks nothing of its source. Queries under way stay
+  /// unanswered.
   public func shutdown() {
-    let inbox = state.withLock { state -> ResolverInbox? in
+    let running = state.withLock { state -> (inbox: ResolverInbox, thread: pthread_t)? in
       defer { state = .ended }
-      return if case .running(let inbox) = state { inbox } else { nil }
+      return if case .running(let inbox, let thread) = state { (inbox, thread) } else { nil }
     }
-    inbox?.send(.end)
+    guard let running else { return }
+    running.inbox.send(.end)
+    pthread_join(running.thread, nil)
   }
 
   private func running() throws(ApusError) -> ResolverInbox {
     try state.withLock { (state) throws(ApusError) in
       switch state {
-      case .running(let inbox): return inbox
+      case .running(let inbox, _): return inbox
       case .ended: throw ApusError(.unavailable, "names are not resolved any more: the daemon is being stopped")
       case .idle:
         let inbox = try ResolverInbox()
         let loop = try ResolverLoop(inbox: inbox, source: source, upstreams: upstreams, port: port, logger: logger)
-        try loop.start()
-        state = .running(inbox)
+        state = .running(inbox, try loop.start())
         return inbox
       }
     }

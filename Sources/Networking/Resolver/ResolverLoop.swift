@@ -50,8 +50,8 @@ final class ResolverLoop {
 
   deinit { scratch.deallocate() }
 
-  /// Starts the thread. It ends upon ``ResolverInbox/Command/end``.
-  func start() throws(ApusError) {
+  /// Starts the thread, which ends upon ``ResolverInbox/Command/end`` and is the caller's to join.
+  func start() throws(ApusError) -> pthread_t {
     var thread = pthread_t()
     // The thread is the only one that uses it from here on.
     let loop = Unmanaged.passRetained(self)
@@ -67,7 +67,7 @@ final class ResolverLoop {
       loop.release()
       throw ApusError(errno: result, "cannot start a thread for name resolution")
     }
-    pthread_detach(thread)
+    return thread
   }
 
   // MARK: What is watched
