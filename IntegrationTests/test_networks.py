@@ -163,6 +163,25 @@ def test_addresses_of_choice(cli, network, name, engine):
     cli(*run, "--ip", "10.202.0.77", IMAGE, "true")
 
 
+def test_an_address_that_another_one_had(network, name, engine, servers, world):
+    """Who has talked to the last holder of an address reaches the next one at once: nobody remembers its MAC address."""
+    joined, neighbour = network(**subnet("10.216.0.0/24", "fd12:216::/64")), name("-n")
+    engine.run_container(neighbour, network=joined)
+    for number in range(3):
+        chosen = name()
+        engine.run_container(
+            chosen, network={joined: {"IPAMConfig": {"IPv4Address": "10.216.0.77", "IPv6Address": "fd12:216::77"}}},
+            HostConfig={"PortBindings": {"7000/tcp": [{"HostPort": "41010"}]}})
+        servers.add(engine.place(chosen), chosen, 7000)
+        questions = [Question(place, "tcp", address, port) for place, address, port in (
+            (world.host, "127.0.0.1", 41010), (world.host, "::1", 41010), (world.outside, HOST["wan4"], 41010),
+            (world.outside, HOST["wan6"], 41010), (engine.place(neighbour), "10.216.0.77", 7000),
+            (engine.place(neighbour), "fd12:216::77", 7000))]
+        assert [answer and answer.name for answer in ask(questions)] == [chosen] * 6, number
+        engine.forget(chosen)
+        engine.request("DELETE", f"/containers/{chosen}?force=1")
+
+
 def test_a_range_and_what_belongs_to_others(network, name, engine):
     joined = network(**subnet(
         {"Subnet": "10.204.0.0/24", "IPRange": "10.204.0.128/29", "Gateway": "10.204.0.1",
@@ -249,7 +268,7 @@ def test_connect_and_disconnect_while_running(cli, network, name, engine, server
     assert sorted(place.links()) == ["eth1"] and default_routes(place) == ["eth1", "eth1"]
     assert list(engine.inspect(chosen)["NetworkSettings"]["Networks"]) == [second]
     assert reach(question)[0].name == neighbour
-    refused(cli("network", "disconnect", first, chosen, check=False), chosen, "not connected")
+    refused(cli("network", "disconnect", first, chosen, check=False), "not connected")
     cli("network", "disconnect", "-f", second, chosen)
     assert not place.links()
     cli("network", "connect", first, chosen)
