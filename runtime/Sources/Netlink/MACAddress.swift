@@ -31,6 +31,20 @@ public struct MACAddress: Hashable, Sendable, CustomStringConvertible, LosslessS
     return address
   }
 
+  /// The same for the same IP address: who remembers an address's holder is right about the next one, too. With a random
+  /// one, neighbours go on asking for the last holder for most of a minute.
+  public static func derived(from address: IPAddress) -> MACAddress {
+    var bytes = address.bytes
+    if address.family == .v6 {
+      // FNV-1a: the whole address counts, not its end alone.
+      let hash = bytes.reduce(0x811c_9dc5 as UInt32) { ($0 ^ UInt32($1)) &* 0x0100_0193 }
+      bytes = withUnsafeBytes(of: hash.bigEndian) { Array($0) }
+    }
+    // 02:42 is what users know such addresses by.
+    guard let mac = MACAddress(bytes: [0x02, 0x42] + bytes) else { preconditionFailure("two and four bytes are six") }
+    return mac
+  }
+
   /// Whether an interface may have it: not multicast, not all zero.
   public var isUsable: Bool { bytes[0] & 1 == 0 && bytes.contains { $0 != 0 } }
 

@@ -46,4 +46,11 @@ import Testing
     let random = MACAddress.random()
     #expect(random.isUsable && random.bytes[0] & 2 == 2)
   }
+
+  @Test func ethernetOfAnAddress() throws {
+    let v4 = try #require(IPAddress("172.17.0.2"))
+    #expect(MACAddress.derived(from: v4).description == "02:42:ac:11:00:02")
+    let v6 = [try #require(IPAddress("fd00:1::2")), try #require(IPAddress("fd00:2::2"))].map(MACAddress.derived)
+    #expect(v6[0] != v6[1] && v6.allSatisfy { $0.isUsable && $0.bytes[1] == 0x42 })
+  }
 }
