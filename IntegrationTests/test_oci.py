@@ -504,3 +504,20 @@ def test_rootless_is_a_choice_of_three(runtime):
     assert "--rootless" in runtime("--rootless", "maybe", "list", check=1).stderr
     for choice in ("true", "false", "auto"):
         runtime("--rootless", choice, "list", check=0)
+
+
+def test_no_group_is_left_that_nobody_asked_for(runtime, bundle):
+    if not runtime.is_ours:
+        pytest.skip("about where our groups are")
+    del bundle.config["linux"]["cgroupsPath"]
+    bundle.write()
+    runtime("run", "-d", "-b", bundle.path, "c", check=0)
+    lines = pathlib.Path(f"/proc/{runtime.state('c')['pid']}/cgroup").read_text().splitlines()
+    group = next(line.split(":", 2)[2] for line in lines if line.endswith("apus-runtime/c"))
+    places = [place for place in pathlib.Path("/sys/fs/cgroup").glob("*/") if (place / group[1:]).is_dir()]
+    places = places or [pathlib.Path("/sys/fs/cgroup")]
+    runtime("delete", "--force", "c", check=0)
+    for place in places:
+        parent = (place / group[1:]).parent
+        # Another's containers may be there.
+        assert not parent.exists() or any(path.is_dir() for path in parent.iterdir()), parent

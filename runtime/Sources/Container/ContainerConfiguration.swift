@@ -75,13 +75,16 @@ public struct ContainerConfiguration: Sendable {
   /// host's tree has not been left. An error ends the creation.
   public var runtimeHooks: (@Sendable (pid_t) throws(ApusError) -> Void)?
 
+  /// The group above those of containers that have no `cgroupsPath`; it is removed with the last of them.
+  public static let defaultCgroupParent = "apus-runtime"
+
   /// Where its control group is to be, without a slash in front.
   public var cgroupPath: String {
     if let systemd { return systemd.path }
     let wanted = spec.linux?.cgroupsPath ?? ""
     let path = wanted.drop { $0 == "/" }
     let parent = cgroupsBelowOwn && !wanted.hasPrefix("/") ? Cgroups.ownParent : ""
-    return parent + (path.isEmpty ? "apus/\(id)" : path)
+    return parent + (path.isEmpty ? "\(Self.defaultCgroupParent)/\(id)" : path)
   }
 
   public init(

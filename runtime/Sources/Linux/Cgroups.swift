@@ -110,15 +110,36 @@ public enum Cgroups {
     hierarchy: String, _ path: String, made: (String) throws(ApusError) -> Void = { _ throws(ApusError) in }
   ) throws(ApusError) {
     let full = "\(hierarchy)/\(path)"
-    if mkdir(full, 0o755) == 0 { return try made(full) }
-    let why = errno
-    if why == EEXIST { return }
-    guard why == ENOENT, let slash = path.lastIndex(of: "/") else {
-      throw ApusError(errno: why, "cannot make the control group \(full)")
+    // More than once, because whoever removes the last group below a parent may remove the parent too.
+    for _ in 0..<16 {
+      if mkdir(full, 0o755) == 0 {
+        do throws(ApusError) {
+          return try made(full)
+        } catch {
+          guard error.errno == ENOENT, !Files.exists(full) else { throw error }
+          continue
+        }
+      }
+      let why = errno
+      if why == EEXIST { return }
+      guard why == ENOENT, let slash = path.lastIndex(of: "/") else {
+        throw ApusError(errno: why, "cannot make the control group \(full)")
+      }
+      try makeDirectories(hierarchy: hierarchy, String(path[..<slash]), made: made)
     }
-    try makeDirectories(hierarchy: hierarchy, String(path[..<slash]), made: made)
-    if mkdir(full, 0o755) == 0 { return try made(full) }
-    try check(-1 as Int32, "cannot make the control group \(full)")
+    throw ApusError(errno: ENOENT, "cannot make the control group \(full)")
+  }
+
+  /// Removes a group in every hierarchy where nothing is in it or below it.
+  public static func removeIfEmpty(_ path: String) {
+    guard (try? validate(path)) != nil else { return }
+    if Files.exists("\(root)/cgroup.procs") {
+      _ = rmdir("\(root)/\(path)")
+    } else {
+      for hierarchy in CgroupV1.hierarchies + CgroupV1.rareHierarchies + ["unified"] {
+        _ = rmdir("\(root)/\(hierarchy)/\(path)")
+      }
+    }
   }
 
   /// A number from a file of one number; `max` is UInt64.max; nil when there is no such file.

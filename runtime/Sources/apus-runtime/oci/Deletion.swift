@@ -42,6 +42,11 @@ enum Deletion {
       let cgroups = try record.cgroups
       try cgroups.killAll(record.cgroupPath)
       try cgroups.remove(record.cgroupPath)
+      // What nobody has asked for is not left behind, either: the parent of the groups of containers without a path.
+      let own = "\(ContainerConfiguration.defaultCgroupParent)/\(record.id)"
+      if record.unit == nil, record.cgroupPath == own || record.cgroupPath.hasSuffix("/\(own)") {
+        Cgroups.removeIfEmpty(String(record.cgroupPath.dropLast(record.id.utf8.count + 1)))
+      }
     }
     if record.ownsSharesGroup { try ResourceControl().remove(record.sharesGroup) }
     try directory.remove()
