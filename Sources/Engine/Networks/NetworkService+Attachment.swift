@@ -77,7 +77,7 @@ extension NetworkService {
     let record = try entry(configuration.networkID).record
     let definition = record.definition
     let rate = try EndpointOptions.rate(configuration.driverOptions)
-    let mac = try configuration.mac.map(EndpointOptions.mac) ?? .random()
+    let mac = try configuration.mac.map(EndpointOptions.mac)
     var interface = configuration.driverOptions[NetworkOption.interfaceName] ?? ""
     if interface.isEmpty {
       interface =
@@ -87,7 +87,7 @@ extension NetworkService {
       throw ApusError(.conflict, "the interface name \(interface) is asked for twice")
     }
     var endpoint = Endpoint(
-      id: Self.newIdentifier(), networkID: definition.id, interface: interface, mac: mac)
+      id: Self.newIdentifier(), networkID: definition.id, interface: interface, mac: mac ?? .random())
     endpoint.rate = rate
     endpoint.additional = try configuration.linkLocal.map { (text) throws(ApusError) in
       guard let address = IPAddress(text) else {
@@ -103,6 +103,8 @@ extension NetworkService {
       state.withLock { $0.networks[definition.id]?.release(taken) }
       throw error
     }
+    // Who remembers the address' last holder, by its Ethernet address, reaches the next one with it.
+    if mac == nil, let address = endpoint.addresses.first { endpoint.mac = .derived(from: address) }
     return AttachedEndpoint(
       networkName: definition.name, endpoint: endpoint, namesIPv6: record.namesIPv6 || endpoint.ipv4 == nil)
   }
@@ -171,6 +173,8 @@ extension NetworkService {
     do {
       let namespace = try NetworkNamespace(of: process)
       try plug(attached.endpoint, into: namespace)
+      // It may have been removed before this was a part of it.
+      _ = try entry(network)
       if hasNames([attached]) {
         let forwards = mayForward([EndpointConfiguration(id: network)])
         try resolver.serve(instance, in: namespace, upstreams: [], forwards: forwards)
@@ -221,7 +225,8 @@ extension NetworkService {
       // Somebody has taken the bridge away: it is made again, once.
       guard (try? HostLinks.names().contains(definition.interface)) == false, definition.driver == .bridge else { throw error }
       logger.notice("network \(definition.name): the bridge \(definition.interface) is gone and is made again")
-      try putOnHost(entry.record)
+      // Not where it was removed meanwhile.
+      try changing.withLock { _ in try putOnHost(self.entry(endpoint.networkID).record) }
       try driver(definition).plug(endpoint, of: definition, into: namespace)
     }
   }
