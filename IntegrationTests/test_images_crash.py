@@ -20,6 +20,7 @@ import time
 
 import pytest
 
+import networks
 from engines import BINARIES, Client, Engine
 from registry import Registry, digest
 
@@ -206,6 +207,8 @@ class Disk:
 def power_cut(engine, disk):
     disk.cut()
     engine.kill()
+    # Nor does anything of the networks outlast it.
+    networks.left_behind(engine)
     for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
         if line.split()[1].startswith(f"{engine.run}/"):
             subprocess.run(["umount", line.split()[1]], check=True)
