@@ -122,13 +122,19 @@ class ByHand:
             namespace.close()
 
 
+def apart(server, client):
+    """Each end on a processor of its own, where there are two: who shares one is the scheduler's whim otherwise."""
+    processors = sorted(os.sched_getaffinity(0))
+    return ["taskset", "-c", str(processors[0]), *server], ["taskset", "-c", str(processors[-1]), *client]
+
+
 def stream(server, client, address, seconds):
     """Gbit/s that arrive."""
     with subprocess.Popen([*server, "iperf3", "-s", "-1", "--forceflush"], stdout=subprocess.PIPE, text=True) as listener:
         # Its own words are a line of dashes first.
         listener.stdout.readline()
         time.sleep(0.1)
-        answer = json.loads(command(*client, "iperf3", "-c", address, "-t", seconds, "-O", 0.3, "-J"))
+        answer = json.loads(command(*client, "iperf3", "-c", address, "-t", seconds, "-J"))
         listener.communicate()
     return answer["end"]["sum_received"]["bits_per_second"] / 1e9
 
@@ -153,8 +159,9 @@ def traffic(subjects, rounds, seconds):
                 host, gateway = subject.host.words, address.rsplit(".", 1)[0] + ".1"
                 for path, (server, client, target) in {
                         "host": (first, host, address), "return": (host, first, gateway), "peer": (second, first, other)}.items():
+                    server, client = apart(server, client)
                     figures["stream", path][subject.name].append(stream(server, client, target, seconds))
-                    figures["answers", path][subject.name].append(answers(program, server, client, target, seconds))
+                    figures["answers", path][subject.name].append(answers(program, server, client, target, seconds / 2))
             print(f"traffic, round {number + 1} of {rounds}", flush=True)
     for subject in subjects:
         subject.close_ends()
@@ -211,8 +218,8 @@ def text(options, traffic_text, cycle_text):
 "by hand" is a bridge with two pairs of interfaces made by `ip`, without any firewall. They take turns, the next one
 beginning each round. Ratios are of medians.
 
-Traffic over IPv4, {options.rounds} rounds of {options.seconds} s each, median / maximum (iperf3, and one byte there and back for the answers). Both
-ends are on this machine and share its processors.
+Traffic over IPv4, {options.rounds} rounds of {options.seconds} s (answers half of it), median / maximum; iperf3, and one byte there and back. Both
+ends are on this machine, each bound to a processor.
 
 {traffic_text}
 Lifecycle, {options.cycles} rounds of {run.ROW}, minimum / median; "none" is this engine without a network.
