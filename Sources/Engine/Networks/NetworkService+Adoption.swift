@@ -89,6 +89,7 @@ extension NetworkService {
   /// The daemon ends. Where nothing runs, nothing of the networks is left on the host.
   func close() {
     resolverIfMade?.shutdown()
+    changing.withLock { _ in state.withLock { $0.isClosed = true } }
     do {
       try flush()
       let entries = state.withLock { Array($0.networks.values) }

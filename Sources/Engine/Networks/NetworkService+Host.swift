@@ -40,6 +40,9 @@ extension NetworkService {
   func forgetPrepared(_ id: String) { state.withLock { $0.networks[id]?.isPrepared = false } }
 
   func putOnHost(_ record: NetworkRecord) throws(ApusError) {
+    guard !state.withLock({ $0.isClosed }) else {
+      throw ApusError(.unavailable, "the daemon is ending: network \(record.definition.name) is not made any more")
+    }
     let definition = record.definition
     try driver(definition).prepare(definition)
     guard let network = FirewallNetwork(record) else { return }

@@ -20,6 +20,8 @@ public final class NetworkService: Sendable {
     var isDeletionDue = false
     /// Something has been made on the host.
     var isOnHost = false
+    /// Nothing is made any more.
+    var isClosed = false
   }
 
   let database: any DatabaseWriter

@@ -97,6 +97,9 @@ final class StandbyShims: Sendable {
       return Self.empty(&state)
     }
     for shim in all { dismiss(shim, services) }
+    // One that is being made is dismissed by who makes it.
+    let limit = ContinuousClock.now + .seconds(2)
+    while state.withLock({ $0.isFilling }), ContinuousClock.now < limit { try? await Task.sleep(for: .milliseconds(2)) }
     for task in state.withLock({ Array($0.leaving.values) }) { await task.value }
   }
 
