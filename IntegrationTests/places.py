@@ -73,6 +73,13 @@ class Place:
         with self.inside(), open("/proc/sys/" + name.replace(".", "/"), encoding="ascii") as file:
             return file.read().strip()
 
+    def filters_bridges(self):
+        """Whether IPv4 that is bridged passes the IP filter."""
+        try:
+            return self.get("net.bridge.bridge-nf-call-iptables") != "0"
+        except FileNotFoundError:
+            return False
+
     def links(self):
         """The interfaces but loopback, by name, as `ip` describes them."""
         links = json.loads(self.out("ip", "-j", "-d", "link") or "[]")
