@@ -27,6 +27,8 @@ final class TestSocket: Sendable {
   init(_ kind: __socket_type, flags: UInt32 = 0) throws {
     self.kind = kind
     descriptor = OwnedDescriptor(owning: try check(socket(AF_INET, Int32(kind.rawValue | flags), 0), "socket"))
+    var one: Int32 = 1
+    if kind == SOCK_STREAM { setsockopt(descriptor.raw, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(4)) }
     var patience = timeval(tv_sec: 10, tv_usec: 0)
     setsockopt(descriptor.raw, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
   }
@@ -113,11 +115,8 @@ final class TestServer: Sendable {
   var queries: [[UInt8]] { received.withLock { $0 } }
 
   init(_ address: String = "127.0.0.1", port: UInt16 = 0, answer: @escaping Answer) throws {
-    let datagrams = try TestSocket(SOCK_DGRAM)
-    let streams = try TestSocket(SOCK_STREAM)
-    let bound = try datagrams.bind(address, port: port)
-    try streams.bind(address, port: bound)
-    (self.datagrams, self.streams, self.port) = (datagrams, streams, bound)
+    (datagrams, streams, self.port) = try Self.open(address, port)
+    let (datagrams, streams) = (self.datagrams, self.streams)
     Thread.detachNewThread { [self] in
       while let (query, client) = datagrams.receive() {
         if query.isEmpty { return }
@@ -131,6 +130,21 @@ final class TestServer: Sendable {
           received.withLock { $0.append(query) }
           for reply in answer(query, true) { try? connection.send(reply) }
         }
+      }
+    }
+  }
+
+  /// The same port for both, which others may have for one of them.
+  private static func open(_ address: String, _ port: UInt16) throws -> (TestSocket, TestSocket, UInt16) {
+    while true {
+      let datagrams = try TestSocket(SOCK_DGRAM)
+      let streams = try TestSocket(SOCK_STREAM)
+      let bound = try datagrams.bind(address, port: port)
+      do {
+        try streams.bind(address, port: bound)
+        return (datagrams, streams, bound)
+      } catch let error as ApusError where error.errno == EADDRINUSE && port == 0 {
+        continue
       }
     }
   }
