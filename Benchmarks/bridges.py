@@ -122,10 +122,10 @@ class ByHand:
             namespace.close()
 
 
-def apart(server, client):
-    """Each end on a processor of its own, where there are two: who shares one is the scheduler's whim otherwise."""
-    processors = sorted(os.sched_getaffinity(0))
-    return ["taskset", "-c", str(processors[0]), *server], ["taskset", "-c", str(processors[-1]), *client]
+def together(server, client):
+    """Both ends on one processor: what is measured is the work, not the scheduler's whims."""
+    words = ["taskset", "-c", str(max(os.sched_getaffinity(0)))]
+    return [*words, *server], [*words, *client]
 
 
 def stream(server, client, address, seconds):
@@ -159,7 +159,7 @@ def traffic(subjects, rounds, seconds):
                 host, gateway = subject.host.words, address.rsplit(".", 1)[0] + ".1"
                 for path, (server, client, target) in {
                         "host": (first, host, address), "return": (host, first, gateway), "peer": (second, first, other)}.items():
-                    server, client = apart(server, client)
+                    server, client = together(server, client)
                     figures["stream", path][subject.name].append(stream(server, client, target, seconds))
                     figures["answers", path][subject.name].append(answers(program, server, client, target, seconds / 2))
             print(f"traffic, round {number + 1} of {rounds}", flush=True)
@@ -177,7 +177,9 @@ def traffic_table(figures, names):
         cells = [f"{medians[name]:.{digits}f} / {max(values[name]):.{digits}f}" for name in names]
 
         def ratio(other):
-            return f"{medians['apus'] / medians[other]:.2f}" if "apus" in names and other in names else ""
+            if not {"apus", other} <= set(names):
+                return ""
+            return f"{medians['apus'] / medians[other]:.2f} ({max(values['apus']) / max(values[other]):.2f})"
 
         lines.append(f"| {title}, {PATHS[path]}, {unit} | " + " | ".join(cells) + f" | {ratio('by hand')} | {ratio('dockerd')} |")
     return "\n".join(lines) + "\n"
@@ -216,10 +218,10 @@ def text(options, traffic_text, cycle_text):
     machine = f"{os.cpu_count()} CPUs, Linux {platform.release()}, {datetime.date.today()}"
     return f"""Measured by `Benchmarks/bridges.py` ({machine}). Each engine has a network namespace as its host, and its default bridge in it;
 "by hand" is a bridge with two pairs of interfaces made by `ip`, without any firewall. They take turns, the next one
-beginning each round. Ratios are of medians.
+beginning each round. Ratios are of medians (of maxima).
 
 Traffic over IPv4, {options.rounds} rounds of {options.seconds} s (answers half of it), median / maximum; iperf3, and one byte there and back. Both
-ends are on this machine, each bound to a processor.
+ends are bound to the same processor: figures tell the work for a packet, not what several processors could do.
 
 {traffic_text}
 Lifecycle, {options.cycles} rounds of {run.ROW}, minimum / median; "none" is this engine without a network.
