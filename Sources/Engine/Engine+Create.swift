@@ -23,7 +23,8 @@ extension Engine {
     // Until the instance itself keeps them, nobody may collect its layers, whatever becomes of the image.
     let hold = ContentHold(image.layers, owner: images)
     defer { hold.release() }
-    let id = services.standby.takeID(network: configuration.network.usualNetworkID, services) ?? InstanceName.newIdentifier()
+    let id =
+      services.standby.takeID(network: configuration.network.usualNetworkID, services) ?? InstanceName.newIdentifier()
     do {
       return CreatedInstance(
         id: try await create(configuration, id: id, name: name, image: image, resolved: resolved), warnings: warnings)

@@ -43,9 +43,12 @@ extension Engine {
   private func networkWarnings() async -> [String] {
     let interfaces = services.networks.interfacesInUse
     guard !interfaces.isEmpty else { return [] }
-    return (try? await services.blocking.run { [services] in
-      HostFirewall().warnings(interfaces: interfaces, table: services.networks.firewall.table).map { "WARNING: " + $0 }
-    }) ?? []
+    return
+      (try? await services.blocking.run { [services] in
+        HostFirewall().warnings(interfaces: interfaces, table: services.networks.firewall.table).map {
+          "WARNING: " + $0
+        }
+      }) ?? []
   }
 
   private static func text<Field>(_ field: inout Field) -> String {

@@ -35,7 +35,8 @@ struct Launch: Sendable {
   ///   - plugged: the process whose namespace has that already.
   static func begin(
     _ record: InstanceRecord, standby: StartedShim?, peers: [String: SandboxContext.Peer], linked: [LinkedInstance],
-    attachment: Attachment, plugged: pid_t?, services: EngineServices, startAtOnce: Bool, onEvent: @escaping @Sendable (ShimConnection.Event) -> Void
+    attachment: Attachment, plugged: pid_t?, services: EngineServices, startAtOnce: Bool,
+    onEvent: @escaping @Sendable (ShimConnection.Event) -> Void
   ) throws -> Launch {
     let paths = services.paths.instance(record.id)
     let shim = if let standby { standby } else { try StartedShim(id: record.id, services: services) }

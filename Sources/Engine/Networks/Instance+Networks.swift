@@ -174,7 +174,8 @@ extension Instance {
       guard let name = parts.first else { continue }
       let target = try await services.index.resolve(name).record
       let alias = parts.count > 1 ? parts[1] : name
-      guard let address = target.state.endpoints.first(where: { $0.endpoint.networkID == network })?.endpoint.ipv4 else {
+      guard let address = target.state.endpoints.first(where: { $0.endpoint.networkID == network })?.endpoint.ipv4
+      else {
         throw ApusError(
           .invalidArgument,
           "Cannot link to a non running container: /\(target.name) AS /\(current.name)/\(alias): it must run, in the "

@@ -223,7 +223,9 @@ extension NetworkService {
       try driver(definition).plug(endpoint, of: definition, into: namespace)
     } catch {
       // Somebody has taken the bridge away: it is made again, once.
-      guard (try? HostLinks.names().contains(definition.interface)) == false, definition.driver == .bridge else { throw error }
+      guard (try? HostLinks.names().contains(definition.interface)) == false, definition.driver == .bridge else {
+        throw error
+      }
       logger.notice("network \(definition.name): the bridge \(definition.interface) is gone and is made again")
       // Not where it was removed meanwhile.
       try changing.withLock { _ in try putOnHost(self.entry(endpoint.networkID).record) }
@@ -275,7 +277,9 @@ extension NetworkService {
     release(attachment, of: instance)
     noteDeletion(of: instance)
     for attached in attachment.endpoints {
-      if let definition = definition(attached.endpoint.networkID) { event("disconnect", definition, instance: instance) }
+      if let definition = definition(attached.endpoint.networkID) {
+        event("disconnect", definition, instance: instance)
+      }
     }
     return { [self] in
       for attached in attachment.endpoints {

@@ -18,7 +18,8 @@ extension NetworkService {
       guard others.isEmpty else {
         throw ApusError(
           .invalidArgument,
-          "conflicting options: an instance with the network mode \(mode) cannot be in network \(others[0].network) too")
+          "conflicting options: an instance with the network mode \(mode) cannot be in network \(others[0].network) too"
+        )
       }
       if mode == "host", !configuration.ports.isEmpty || configuration.publishAll {
         warnings.append("Published ports are discarded when using host network mode")

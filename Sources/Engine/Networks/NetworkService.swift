@@ -48,7 +48,8 @@ public final class NetworkService: Sendable {
   ///   - identity: of the engine: what marks its interfaces.
   /// - Throws: when the tables cannot be read. Blocks.
   init(
-    database: any DatabaseWriter, blocking: BlockingPool, index: InstanceIndex, identity: String, settings: NetworkSettings,
+    database: any DatabaseWriter, blocking: BlockingPool, index: InstanceIndex, identity: String,
+    settings: NetworkSettings,
     publish: @escaping @Sendable (EngineEvent) -> Void, logger: Logger
   ) throws {
     self.database = database
@@ -227,7 +228,9 @@ public final class NetworkService: Sendable {
     case (1, 0): return .made(matches[0])
     case (0, 1): return .plain(plain[0])
     case (0, 0): throw ApusError(.notFound, "network \(reference) not found")
-    default: throw ApusError(.invalidArgument, "network \(reference) is ambiguous (\(matches.count + plain.count) matches found on name)")
+    default:
+      throw ApusError(
+        .invalidArgument, "network \(reference) is ambiguous (\(matches.count + plain.count) matches found on name)")
     }
   }
 

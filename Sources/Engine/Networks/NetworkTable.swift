@@ -30,7 +30,8 @@ enum NetworkTable {
   }
 
   static func put(_ record: NetworkRecord, _ database: Database) throws {
-    let statement = try database.cachedStatement(sql: "INSERT OR REPLACE INTO network (id, name, record) VALUES (?, ?, ?)")
+    let statement = try database.cachedStatement(
+      sql: "INSERT OR REPLACE INTO network (id, name, record) VALUES (?, ?, ?)")
     try statement.execute(
       arguments: [record.definition.id, record.definition.name, try JSONEncoder().encode(record)])
   }

@@ -123,7 +123,8 @@ public struct PortBinding: Sendable, Codable, Hashable, CustomStringConvertible 
   public var hostPorts: ClosedRange<UInt16>?
   /// As `--publish` has it: `127.0.0.1:8080:80/tcp`.
   public var description: String {
-    var host = hostAddress.utf8.contains(UInt8(ascii: ":")) ? "[\(hostAddress)]:" : hostAddress.isEmpty ? "" : hostAddress + ":"
+    var host =
+      hostAddress.utf8.contains(UInt8(ascii: ":")) ? "[\(hostAddress)]:" : hostAddress.isEmpty ? "" : hostAddress + ":"
     if let hostPorts {
       host += hostPorts.count == 1 ? "\(hostPorts.lowerBound):" : "\(hostPorts.lowerBound)-\(hostPorts.upperBound):"
     }

@@ -46,7 +46,8 @@ public struct GeneratedFiles: Sendable {
     }
     resolvConf =
       servesNames
-      ? Self.resolver(network, servers: [Self.nameServer]) : Self.resolver(network, sharesHostNetwork: sharesHostNetwork)
+      ? Self.resolver(network, servers: [Self.nameServer])
+      : Self.resolver(network, sharesHostNetwork: sharesHostNetwork)
   }
 
   /// Where an instance asks for names (``Network/Resolver``).
@@ -124,7 +125,9 @@ public struct GeneratedFiles: Sendable {
     if old.hosts != new.hosts {
       let gone = old.hosts.split(separator: "\n").filter { !new.hosts.contains($0) }
       let added = new.hosts.split(separator: "\n").filter { !old.hosts.contains($0) }
-      var lines = text(paths.hosts).split(separator: "\n", omittingEmptySubsequences: false).filter { !gone.contains($0) }
+      var lines = text(paths.hosts).split(separator: "\n", omittingEmptySubsequences: false).filter {
+        !gone.contains($0)
+      }
       if lines.last?.isEmpty ?? false { lines.removeLast() }
       try write((lines + added).joined(separator: "\n") + "\n", to: paths.hosts)
     }
@@ -173,13 +176,16 @@ extension LinkedInstance {
       let variable = "\(prefix)_PORT_\(port.port)_\(proto.uppercased())"
       if index == 0 { environment.append("\(prefix)_PORT=\(proto)://\(address):\(port.port)") }
       environment += [
-        "\(variable)=\(proto)://\(address):\(port.port)", "\(variable)_ADDR=\(address)", "\(variable)_PORT=\(port.port)",
+        "\(variable)=\(proto)://\(address):\(port.port)", "\(variable)_ADDR=\(address)",
+        "\(variable)_PORT=\(port.port)",
         "\(variable)_PROTO=\(proto)",
       ]
     }
     environment.append("\(prefix)_NAME=/\(name)/\(alias)")
     for assignment in target.resolved.environment
-    where !["HOME", "PATH"].contains(ResolvedProcess.variableName(assignment)) && assignment.utf8.contains(UInt8(ascii: "=")) {
+    where !["HOME", "PATH"].contains(ResolvedProcess.variableName(assignment))
+      && assignment.utf8.contains(UInt8(ascii: "="))
+    {
       environment.append("\(prefix)_ENV_\(assignment)")
     }
     self.init(address: address, names: names, environment: environment)

@@ -57,7 +57,8 @@ struct Ruleset {
         "iifname @internal drop", "oifname @internal drop",
         "ip daddr . meta l4proto . th dport @opened4 goto admitted",
         "ip6 daddr . meta l4proto . th dport @opened6 goto admitted",
-        "meta nfproto . oifname @routed meta l4proto { icmp, ipv6-icmp } accept",
+        // ICMP and ICMPv6 by number: their names are in /etc/protocols, which not every host has.
+        "meta nfproto . oifname @routed meta l4proto { 1, 58 } accept",
         // From another network of ours, or from outside to a port that is not published.
         "oifname @bridges drop",
       ]
