@@ -15,7 +15,11 @@ def identity(engine):
 
 def bridge(engine):
     """The interface of the network `bridge`: not apus0, which is for the engine in the usual place."""
-    return "apus" + "".join(it for it in identity(engine) if it in string.hexdigits)[:8]
+    return named(identity(engine))
+
+
+def named(mark):
+    return "apus" + "".join(it for it in mark if it in string.hexdigits)[:8]
 
 
 def table(engine):
@@ -23,17 +27,21 @@ def table(engine):
     return bridge(engine)
 
 
-def bridges(engine):
+def bridges(engine, mark=None):
     """Interfaces of the host that bear the engine's mark."""
-    mark = f"apus {identity(engine)}"
+    mark = f"apus {mark or identity(engine)}"
     return [name for name, link in engine.host.links().items() if link.get("ifalias") == mark]
 
 
-def left_behind(engine):
-    """Takes what a daemon that has ended has left from the host. Says what that was."""
-    if identity(engine) is None:
+def left_behind(engine, mark=None):
+    """Takes what a daemon that has ended has left from the host. Says what that was.
+
+    `mark`: its identity, where the file has gone.
+    """
+    mark = mark or identity(engine)
+    if mark is None:
         return []
-    found_tables, found_bridges = set(engine.host.tables()) & {f"inet {table(engine)}"}, bridges(engine)
+    found_tables, found_bridges = set(engine.host.tables()) & {f"inet {named(mark)}"}, bridges(engine, mark)
     for name in found_tables:
         engine.host.run("nft", "delete", "table", *name.split(), check=False)
     for name in found_bridges:

@@ -205,10 +205,11 @@ class Disk:
 
 
 def power_cut(engine, disk):
+    mark = networks.identity(engine)
     disk.cut()
     engine.kill()
     # Nor does anything of the networks outlast it.
-    networks.left_behind(engine)
+    networks.left_behind(engine, mark)
     for line in pathlib.Path("/proc/self/mounts").read_text().splitlines():
         if line.split()[1].startswith(f"{engine.run}/"):
             subprocess.run(["umount", line.split()[1]], check=True)
