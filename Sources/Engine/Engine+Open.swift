@@ -120,7 +120,8 @@ extension Engine {
       if !text.isEmpty { return text }
     }
     let new = UUID().uuidString.lowercased()
-    try Files.writeAtomically(Array(new.utf8), to: paths.identity, mode: 0o600)
+    // What it names on the host and in the database must not outlive it.
+    try Files.writeAtomically(Array(new.utf8), to: paths.identity, mode: 0o600, synchronize: true)
     return new
   }
 }

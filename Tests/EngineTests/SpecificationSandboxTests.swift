@@ -240,7 +240,7 @@ typealias RuntimeResources = LinuxResources
     configuration.network.extraHosts = ["db:10.0.0.1", "six=[::2]", "up:host-gateway"]
     configuration.network.dns = ["9.9.9.9"]
     configuration.network.dnsSearch = ["a.example", "b.example"]
-    let files = GeneratedFiles(record(configuration), hostname: "web")
+    let files = GeneratedFiles(try exampleRecord(configuration), hostname: "web")
     #expect(files.hostname == "web\n")
     #expect(files.hosts.contains("127.0.0.1\tlocalhost\n"))
     #expect(files.hosts.contains("\tweb.example.org web\n"))
