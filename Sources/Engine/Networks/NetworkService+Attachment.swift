@@ -105,7 +105,9 @@ extension NetworkService {
     }
     // Who remembers the address' last holder, by its Ethernet address, reaches the next one with it. Not beside one
     // another on macvlan's parent, where the kernel takes each once, and the last holder's may not have gone yet.
-    if mac == nil, definition.driver == .bridge, let address = endpoint.addresses.first { endpoint.mac = .derived(from: address) }
+    if mac == nil, definition.driver == .bridge, let address = endpoint.addresses.first {
+      endpoint.mac = .derived(from: address)
+    }
     return AttachedEndpoint(
       networkName: definition.name, endpoint: endpoint, namesIPv6: record.namesIPv6 || endpoint.ipv4 == nil)
   }
