@@ -12,6 +12,7 @@ extension Instance {
   /// - Returns: what it has, and the process whose namespace has that already.
   func attach(_ standby: StartedShim?) async throws -> (Attachment, pid_t?) {
     let (services, record) = (services, current)
+    if record.configuration.network.endpoints.isEmpty, standby?.isPlugged != true { return (Attachment(), nil) }
     do {
       return try await givingWay(record.configuration.network.endpoints.map(\.networkID)) {
         let plugged = standby?.takePlugged(for: record, services)

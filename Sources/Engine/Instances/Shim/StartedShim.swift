@@ -36,6 +36,9 @@ final class StartedShim: Sendable {
   /// From here on events go to `listener`; if there has been one already, the connection is of no more use.
   func listen(_ listener: @escaping @Sendable (ShimConnection.Event) -> Void) { relay.listen(listener) }
 
+  /// Something has been plugged ahead.
+  var isPlugged: Bool { plugged.withLock { $0 != nil } }
+
   func setPlugged(_ endpoint: NetworkService.PluggedEndpoint) { plugged.withLock { $0 = endpoint } }
 
   /// Gives up what has been plugged ahead, to be used or released.
