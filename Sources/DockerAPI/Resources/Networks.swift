@@ -17,7 +17,7 @@ extension DockerAPI {
   }
 
   /// The networks as they are now, for an answer about instances.
-  func networkDirectory() async -> NetworkDirectory { NetworkDirectory(await engine.networks.list()) }
+  func networkDirectory() async -> NetworkDirectory { NetworkDirectory(engine.networks.known()) }
 
   @Sendable func listNetworks(_ request: APIRequest) async throws -> Response {
     let filters = try request.query.filters(accepted: NetworkFilter.accepted)

@@ -36,9 +36,6 @@ extension NetworkService {
     }
   }
 
-  /// What the host shows is not what this daemon remembers: the next start looks again.
-  func forgetPrepared(_ id: String) { state.withLock { $0.networks[id]?.isPrepared = false } }
-
   func putOnHost(_ record: NetworkRecord) throws(ApusError) {
     guard !state.withLock({ $0.isClosed }) else {
       throw ApusError(.unavailable, "the daemon is ending: network \(record.definition.name) is not made any more")
